@@ -1,0 +1,20 @@
+//! The words everything else speaks. No I/O and no framework: any module may use this one.
+
+mod ids;
+mod pair;
+mod presence;
+mod session;
+mod time;
+mod user;
+
+pub use ids::{
+    ApiKeyId, BootId, ConnectionId, ConversationId, MessageId, SessionId, SignInId, UserId,
+};
+pub use pair::PairFacts;
+pub use presence::{PresenceView, Status};
+pub use session::{ClientInfo, DeviceType, EndReason, SessionRow};
+pub use time::{Clock, Timestamp};
+pub use user::{
+    ActivityStatus, FieldError, KeyRole, Person, ProfileFields, RESERVED_USERNAMES, Role, User,
+    Username, validate,
+};

@@ -1,0 +1,48 @@
+//! Presence as it is told to somebody.
+
+use super::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// `online` or `offline`: a user's state, and what a client says of itself (foreground or background).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// At least one connection in the foreground, or within the grace.
+    Online,
+    /// Neither.
+    Offline,
+}
+
+impl Status {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+/// A user's presence as one viewer may see it. The default is *never seen*, which is also what *hidden* looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct PresenceView {
+    /// The green dot.
+    pub is_online: bool,
+    /// End of the last stretch of being online; while online, of the one before.
+    pub last_seen: Option<Timestamp>,
+    /// Last sign-in.
+    pub last_login_at: Option<Timestamp>,
+    /// Last authenticated request or realtime message.
+    pub last_active_at: Option<Timestamp>,
+}
+
+impl PresenceView {
+    /// The status word.
+    pub const fn status(&self) -> Status {
+        if self.is_online {
+            Status::Online
+        } else {
+            Status::Offline
+        }
+    }
+}
