@@ -1,18 +1,22 @@
 //! The words everything else speaks. No I/O and no framework: any module may use this one.
 
+mod identity;
 mod ids;
 mod pair;
 mod presence;
 mod session;
+mod settings;
 mod time;
 mod user;
 
+pub use identity::{Credential, Identity, Principal, UserIdentity};
 pub use ids::{
     ApiKeyId, BootId, ConnectionId, ConversationId, MessageId, SessionId, SignInId, UserId,
 };
 pub use pair::PairFacts;
-pub use presence::{PresenceView, Status};
+pub use presence::{PresenceView, Standing, Status, Transition};
 pub use session::{ClientInfo, DeviceType, EndReason, SessionRow};
+pub use settings::Audience;
 pub use time::{Clock, Timestamp};
 pub use user::{
     ActivityStatus, FieldError, KeyRole, Person, ProfileFields, RESERVED_USERNAMES, Role, User,

@@ -1,6 +1,6 @@
 //! Presence as it is told to somebody.
 
-use super::Timestamp;
+use super::{Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 /// `online` or `offline`: a user's state, and what a client says of itself (foreground or background).
@@ -45,4 +45,26 @@ impl PresenceView {
             Status::Offline
         }
     }
+}
+
+/// A user went online or offline.
+#[derive(Clone, Debug)]
+pub struct Transition {
+    /// Who.
+    pub user_id: UserId,
+    /// What they are now.
+    pub standing: Standing,
+    /// When it took effect.
+    pub at: Timestamp,
+}
+
+/// A user's own state as the server holds it, before anyone's privacy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Grows with each change of any user's state in one run of the server; 0 stands for "from the store".
+    pub version: u64,
+    /// Online, also within the grace.
+    pub is_online: bool,
+    /// End of the last complete stretch of being online.
+    pub last_seen: Option<Timestamp>,
 }

@@ -2,7 +2,7 @@
 
 use super::session::word_enum;
 use super::{PairFacts, Timestamp, UserId};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;

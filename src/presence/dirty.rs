@@ -1,0 +1,156 @@
+//! What changed in memory and is not in the store yet: the newest value per user, session and sign-in.
+
+use crate::model::{SessionId, SessionRow, SignInId, Timestamp, UserId};
+use crate::store::{FlushBatch, PresenceColumns};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use tokio::sync::Notify;
+
+/// The dirty set. Bounded by the number of users, sessions and sign-ins: a newer value replaces an older one.
+#[derive(Default)]
+pub struct Dirty {
+    changed: Mutex<Changed>,
+    notify: Notify,
+}
+
+#[derive(Default)]
+struct Changed {
+    presence: HashMap<UserId, PresenceColumns>,
+    sessions: HashMap<SessionId, SessionRow>,
+    active: HashMap<UserId, Timestamp>,
+    used: HashMap<SignInId, Timestamp>,
+    /// Something was taken and is neither written nor put back.
+    in_flight: bool,
+}
+
+impl Changed {
+    fn is_empty(&self) -> bool {
+        self.presence.is_empty()
+            && self.sessions.is_empty()
+            && self.active.is_empty()
+            && self.used.is_empty()
+    }
+}
+
+impl Dirty {
+    /// A user's presence columns. A last seen that was not written yet is kept until there is a newer one.
+    pub fn presence(&self, columns: PresenceColumns) {
+        let mut changed = self.changed.lock();
+        let newest = changed.presence.entry(columns.user_id).or_insert(columns);
+        newest.is_online = columns.is_online;
+        newest.last_seen = newest.last_seen.max(columns.last_seen);
+        drop(changed);
+        self.notify.notify_one();
+    }
+
+    /// A session that began, ended or was resumed.
+    pub fn session(&self, row: SessionRow) {
+        self.changed.lock().sessions.insert(row.id, row);
+        self.notify.notify_one();
+    }
+
+    /// A user was active; and their sign-in used, if they came with one.
+    pub fn active(&self, user: UserId, sign_in: Option<SignInId>, at: Timestamp) {
+        let mut changed = self.changed.lock();
+        changed.active.insert(user, at);
+        if let Some(id) = sign_in {
+            changed.used.insert(id, at);
+        }
+        drop(changed);
+        self.notify.notify_one();
+    }
+
+    /// Whether the store holds everything: nothing waits and nothing is being written.
+    pub fn is_clean(&self) -> bool {
+        let changed = self.changed.lock();
+        changed.is_empty() && !changed.in_flight
+    }
+
+    /// Waits until there is something to write.
+    pub async fn wait(&self) {
+        loop {
+            if !self.changed.lock().is_empty() {
+                return;
+            }
+            self.notify.notified().await;
+        }
+    }
+
+    /// Takes everything; `None` when there is nothing. `written` or `put_back` must follow.
+    pub fn take(&self) -> Option<FlushBatch> {
+        let mut held = self.changed.lock();
+        if held.is_empty() {
+            return None;
+        }
+        let changed = std::mem::take(&mut *held);
+        held.in_flight = true;
+        Some(FlushBatch {
+            presence: changed.presence.into_values().collect(),
+            sessions: changed.sessions.into_values().collect(),
+            active: changed.active.into_iter().collect(),
+            used: changed.used.into_iter().collect(),
+        })
+    }
+
+    /// What was taken is in the store.
+    pub fn written(&self) {
+        self.changed.lock().in_flight = false;
+    }
+
+    /// Puts back what could not be written, under whatever has changed since.
+    pub fn put_back(&self, batch: FlushBatch) {
+        let mut changed = self.changed.lock();
+        changed.in_flight = false;
+        for columns in batch.presence {
+            let newer = changed.presence.entry(columns.user_id).or_insert(columns);
+            newer.last_seen = newer.last_seen.max(columns.last_seen);
+        }
+        for row in batch.sessions {
+            changed.sessions.entry(row.id).or_insert(row);
+        }
+        for (user, at) in batch.active {
+            let newest = changed.active.entry(user).or_insert(at);
+            *newest = at.max(*newest);
+        }
+        for (id, at) in batch.used {
+            let newest = changed.used.entry(id).or_insert(at);
+            *newest = at.max(*newest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(is_online: bool, last_seen: Option<i64>) -> PresenceColumns {
+        PresenceColumns {
+            user_id: UserId(1),
+            is_online,
+            last_seen: last_seen.map(Timestamp::from_millis),
+        }
+    }
+
+    #[test]
+    fn what_failed_never_overwrites_what_is_newer() {
+        let dirty = Dirty::default();
+        dirty.presence(columns(false, Some(5)));
+        dirty.active(UserId(1), None, Timestamp::from_millis(9));
+        let failed = dirty.take().expect("two values");
+        assert!(dirty.take().is_none());
+        dirty.presence(columns(true, None));
+        dirty.active(UserId(1), None, Timestamp::from_millis(7));
+        dirty.put_back(failed);
+        assert!(!dirty.is_clean());
+        let batch = dirty.take().expect("merged");
+        assert_eq!(
+            batch.presence,
+            [columns(true, Some(5))],
+            "online is newer, last seen must not be lost"
+        );
+        assert_eq!(batch.active, [(UserId(1), Timestamp::from_millis(9))]);
+        assert!(!dirty.is_clean(), "taken is not yet written");
+        dirty.written();
+        assert!(dirty.is_clean());
+    }
+}

@@ -1,0 +1,341 @@
+//! Who is connected: counts connections, runs the grace, keeps sessions, publishes transitions.
+//!
+//! The truth about presence while the server runs. Whom to tell is the hub's business; the two meet on the bus.
+
+use super::dirty::Dirty;
+use super::link::{CloseReason, Link};
+use super::timers::Timers;
+use super::tracked::{Effects, Ending, NewConnection, Rules, Tracked};
+use crate::bus::Bus;
+use crate::model::{Clock, ConnectionId, Credential, Standing, Timestamp, Transition, UserId};
+use crate::store::PresenceColumns;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Locks are spread over this many maps, so that people do not wait for each other.
+const SHARDS: usize = 64;
+
+/// How often somebody who is gone is looked at again until they can be forgotten, at the least.
+const FORGET_AFTER: Duration = Duration::from_secs(10);
+
+/// Settings of the tracker.
+#[derive(Clone, Copy, Debug)]
+pub struct TrackerSettings {
+    /// How long a closed or lost connection keeps its user online.
+    pub offline_grace: Duration,
+    /// How long after its end a session can be continued.
+    pub session_resume: Duration,
+    /// Connections of one user at most.
+    pub max_connections_per_user: usize,
+    /// Connections at most.
+    pub max_connections: usize,
+}
+
+/// A connection was not taken: there are too many, of this user or in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;
+
+/// What falls due.
+#[derive(Debug)]
+pub(super) enum Due {
+    /// A grace, by its serial.
+    Grace(UserId, u64),
+    /// A credential.
+    Expiry(UserId, ConnectionId),
+    /// Time to see whether a user who went offline can be forgotten.
+    Forget(UserId),
+}
+
+/// The tracker.
+pub struct Tracker {
+    shards: Box<[Mutex<HashMap<UserId, Tracked>>]>,
+    settings: TrackerSettings,
+    clock: Clock,
+    bus: Bus,
+    dirty: Arc<Dirty>,
+    pub(super) timers: Arc<Timers<Due>>,
+    connections: AtomicUsize,
+    online: AtomicUsize,
+    transitions: AtomicU64,
+    version: AtomicU64,
+    next_connection: AtomicU64,
+}
+
+impl Tracker {
+    pub(super) fn new(
+        settings: TrackerSettings,
+        clock: Clock,
+        bus: Bus,
+        dirty: Arc<Dirty>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            settings,
+            clock,
+            bus,
+            dirty,
+            timers: Timers::new(),
+            connections: AtomicUsize::new(0),
+            online: AtomicUsize::new(0),
+            transitions: AtomicU64::new(0),
+            version: AtomicU64::new(0),
+            next_connection: AtomicU64::new(1),
+        })
+    }
+
+    /// Open connections.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Users online, also within the grace.
+    pub fn online(&self) -> usize {
+        self.online.load(Ordering::Relaxed)
+    }
+
+    /// Transitions published since the start.
+    pub fn transitions(&self) -> u64 {
+        self.transitions.load(Ordering::Relaxed)
+    }
+
+    /// A user's own state, if they are or were lately connected.
+    pub fn standing(&self, user: UserId) -> Option<Standing> {
+        self.shard(user)
+            .lock()
+            .get(&user)
+            .map(|tracked| tracked.standing)
+    }
+
+    /// A number for a connection that is about to be attached.
+    pub fn next_connection(&self) -> ConnectionId {
+        ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Counts a connection, in the foreground.
+    ///
+    /// # Errors
+    /// When the user or the server has as many as it may; nothing has changed then.
+    pub fn attach(&self, id: ConnectionId, new: NewConnection) -> Result<(), TooMany> {
+        let room = |count: usize| (count < self.settings.max_connections).then_some(count + 1);
+        if self
+            .connections
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
+            .is_err()
+        {
+            return Err(TooMany);
+        }
+        let user = new.user_id;
+        let now = self.clock.now();
+        if let Some(until) = new.expires_at {
+            self.timers
+                .schedule(until.since(now), Due::Expiry(user, id));
+        }
+        let changed = self.change(user, Some(new.username.clone()), |tracked, rules| {
+            if tracked.connections.len() >= self.settings.max_connections_per_user {
+                return None;
+            }
+            Some(tracked.attach(id, new, now, rules))
+        });
+        if changed {
+            Ok(())
+        } else {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            Err(TooMany)
+        }
+    }
+
+    /// Brings a connection to the foreground or to the background, at its client's word.
+    pub fn set_status(&self, user: UserId, id: ConnectionId, foreground: bool) {
+        let now = self.clock.now();
+        self.change(user, None, |tracked, rules| {
+            Some(tracked.set_status(id, foreground, now, rules))
+        });
+    }
+
+    /// A connection ended at `at`. Does nothing when its end was counted already.
+    pub fn detach(&self, user: UserId, id: ConnectionId, at: Timestamp, ending: Ending) {
+        if self.change(user, None, |tracked, rules| {
+            tracked.detach(id, at, ending, rules)
+        }) {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends the connections of one credential (all of the user's, with `None`), presence at once, and closes them.
+    pub fn end_credential(
+        &self,
+        user: UserId,
+        credential: Option<&Credential>,
+        reason: CloseReason,
+    ) {
+        let concerned: Vec<(ConnectionId, Arc<dyn Link>)> = match self.shard(user).lock().get(&user)
+        {
+            Some(tracked) => tracked
+                .connections
+                .iter()
+                .filter(|c| credential.is_none_or(|wanted| *wanted == c.credential))
+                .map(|c| (c.id, c.link.clone()))
+                .collect(),
+            None => return,
+        };
+        let now = self.clock.now();
+        for (id, link) in concerned {
+            self.detach(user, id, now, ending_of(reason));
+            link.close(reason);
+        }
+        self.change(user, None, |tracked, _| Some(tracked.end_grace(credential)));
+    }
+
+    pub(super) fn fire(&self, due: Due) {
+        match due {
+            Due::Grace(user, serial) => {
+                self.change(user, None, |tracked, _| Some(tracked.grace_over(serial)));
+            }
+            Due::Expiry(user, id) => self.expire(user, id),
+            Due::Forget(user) => self.forget(user),
+        }
+    }
+
+    /// Every session ends and everybody is offline, in memory and in the dirty set; nobody is told.
+    pub fn shut_down(&self) {
+        let now = self.clock.now();
+        for shard in &self.shards {
+            for tracked in shard.lock().values_mut() {
+                let effects = tracked.shut_down(now);
+                if effects.transition {
+                    self.online.fetch_sub(1, Ordering::Relaxed);
+                    self.mark(tracked);
+                }
+                effects
+                    .sessions
+                    .into_iter()
+                    .for_each(|row| self.dirty.session(row));
+            }
+        }
+    }
+
+    fn expire(&self, user: UserId, id: ConnectionId) {
+        let find = |tracked: &Tracked| {
+            tracked
+                .connections
+                .iter()
+                .find(|c| c.id == id)
+                .map(|c| c.link.clone())
+        };
+        let link = self.shard(user).lock().get(&user).and_then(find);
+        if let Some(link) = link {
+            self.detach(user, id, self.clock.now(), ending_of(CloseReason::Expired));
+            link.close(CloseReason::Expired);
+        }
+    }
+
+    fn forget(&self, user: UserId) {
+        let mut shard = self.shard(user).lock();
+        let Some(tracked) = shard.get(&user) else {
+            return;
+        };
+        if tracked.standing.is_online || !tracked.connections.is_empty() {
+            return;
+        }
+        if self.dirty.is_clean() && tracked.is_idle(self.clock.now(), self.rules()) {
+            shard.remove(&user);
+            return;
+        }
+        drop(shard);
+        self.timers.schedule(FORGET_AFTER, Due::Forget(user));
+    }
+
+    /// Runs one change of one user under their lock, then carries out what it did. `create` names a user that is
+    /// not there yet. Returns whether the change was made.
+    fn change(
+        &self,
+        user: UserId,
+        create: Option<Arc<str>>,
+        change: impl FnOnce(&mut Tracked, Rules) -> Option<Effects>,
+    ) -> bool {
+        let mut shard = self.shard(user).lock();
+        if !shard.contains_key(&user) {
+            let Some(username) = create else {
+                return false;
+            };
+            shard.insert(user, Tracked::new(user, username));
+        }
+        let tracked = shard
+            .get_mut(&user)
+            .expect("inserted just now if it was missing");
+        let Some(effects) = change(tracked, self.rules()) else {
+            return false;
+        };
+        // Rows and columns are marked under the lock, so that the newest one stands.
+        effects
+            .sessions
+            .into_iter()
+            .for_each(|row| self.dirty.session(row));
+        let transition = effects.transition.then(|| self.transition(tracked));
+        let is_left = tracked.connections.is_empty();
+        drop(shard);
+
+        if let Some(serial) = effects.grace {
+            self.timers
+                .schedule(self.settings.offline_grace, Due::Grace(user, serial));
+        }
+        if is_left {
+            let after = self
+                .settings
+                .session_resume
+                .max(self.settings.offline_grace)
+                .max(FORGET_AFTER);
+            self.timers.schedule(after, Due::Forget(user));
+        }
+        if let Some(transition) = transition {
+            self.transitions.fetch_add(1, Ordering::Relaxed);
+            self.bus.publish(&transition);
+        }
+        true
+    }
+
+    fn transition(&self, tracked: &mut Tracked) -> Transition {
+        tracked.standing.version = self.version.fetch_add(1, Ordering::Relaxed) + 1;
+        if tracked.standing.is_online {
+            self.online.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.online.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.mark(tracked);
+        Transition {
+            user_id: tracked.user_id,
+            standing: tracked.standing,
+            at: self.clock.now(),
+        }
+    }
+
+    fn mark(&self, tracked: &Tracked) {
+        self.dirty.presence(PresenceColumns {
+            user_id: tracked.user_id,
+            is_online: tracked.standing.is_online,
+            last_seen: tracked.standing.last_seen,
+        });
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            grace: self.settings.offline_grace,
+            resume: self.settings.session_resume,
+        }
+    }
+
+    fn shard(&self, user: UserId) -> &Mutex<HashMap<UserId, Tracked>> {
+        // Ids are dense, so their low bits spread evenly.
+        &self.shards[user.0.unsigned_abs() as usize % SHARDS]
+    }
+}
+
+const fn ending_of(reason: CloseReason) -> Ending {
+    match reason {
+        CloseReason::SignedOut => Ending::SignedOut,
+        CloseReason::Expired | CloseReason::Revoked => Ending::Revoked,
+    }
+}
