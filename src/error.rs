@@ -1,6 +1,7 @@
 //! The one error of the services. `http::error` alone maps it to a status, `realtime` alone to a wire error.
 
 use crate::model::FieldError;
+use crate::store::StoreError;
 use std::time::Duration;
 
 /// Why a service did not do what was asked.
@@ -69,6 +70,24 @@ impl Error {
 impl From<FieldError> for Error {
     fn from(error: FieldError) -> Self {
         Self::Invalid(error)
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(why) => {
+                tracing::warn!(%why, "the store is unavailable");
+                Self::Unavailable
+            }
+            StoreError::Conflict(field) => Self::Conflict {
+                field,
+                message: "is already taken".into(),
+            },
+            StoreError::Forbidden => Self::forbidden("not allowed: one of you blocks the other"),
+            StoreError::NoSuchUser => Self::NotFound("user"),
+            other => Self::internal(other),
+        }
     }
 }
 

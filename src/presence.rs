@@ -1,10 +1,22 @@
-//! Presence.
+//! Presence: who is online, who is told, and who may see it.
+//!
+//! The [`tracker`] counts connections and publishes transitions; the [`hub`] tells those who may see them;
+//! [`visibility`] holds the one rule of privacy; `dirty` and `active` are what the store is told, within 250 ms and
+//! once a minute. [`PresenceService`] is the front of it all for handlers and connections.
 
+pub(crate) mod active;
 pub(crate) mod dirty;
+pub mod hub;
 pub mod link;
+mod service;
+mod subject;
 pub(crate) mod timers;
-pub(crate) mod tracked;
+pub mod tracked;
 pub mod tracker;
 pub mod visibility;
 
-pub use visibility::{Rule, Viewer};
+pub use hub::{HubSettings, WATCH_LIMIT, WatchError};
+pub use service::{OpenError, Opened, PresenceService, PresenceSettings};
+pub use tracked::Ending;
+pub use tracker::{TooMany, TrackerSettings};
+pub use visibility::{Rule, Viewer, rule};

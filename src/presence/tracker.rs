@@ -3,11 +3,13 @@
 //! The truth about presence while the server runs. Whom to tell is the hub's business; the two meet on the bus.
 
 use super::dirty::Dirty;
-use super::link::{CloseReason, Link};
+use super::link::{CloseReason, Link, Seen};
 use super::timers::Timers;
 use super::tracked::{Effects, Ending, NewConnection, Rules, Tracked};
 use crate::bus::Bus;
-use crate::model::{Clock, ConnectionId, Credential, Standing, Timestamp, Transition, UserId};
+use crate::model::{
+    Clock, ConnectionId, Credential, Standing, Status, Timestamp, Transition, UserId,
+};
 use crate::store::PresenceColumns;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -107,6 +109,27 @@ impl Tracker {
             .lock()
             .get(&user)
             .map(|tracked| tracked.standing)
+    }
+
+    /// A connected user as they see themself.
+    pub(super) fn own(&self, user: UserId) -> Option<Seen> {
+        let shard = self.shard(user).lock();
+        let tracked = shard.get(&user)?;
+        let is_online = tracked.standing.is_online;
+        Some(Seen {
+            user_id: user,
+            username: tracked.username.clone(),
+            status: if is_online {
+                Status::Online
+            } else {
+                Status::Offline
+            },
+            last_seen: if is_online {
+                None
+            } else {
+                tracked.standing.last_seen
+            },
+        })
     }
 
     /// A number for a connection that is about to be attached.

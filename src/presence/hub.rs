@@ -1,0 +1,521 @@
+//! Who is told of whom: interest registration, snapshots, watch sets, and the delivery of transitions.
+//!
+//! On connecting, a user is registered with everybody whose audience they are in; each entry carries the pair's
+//! facts and what was last told, so that a transition walks the watchers who are there now and reads no database.
+//!
+//! Lock order: the map of viewers → a viewer's listeners; the map of subjects → a subject's state → a viewer's
+//! listeners → a connection's outbox. Never two subjects' states, and nothing of the tracker, at once.
+
+use super::link::{Encoded, Link, NewMessage, Seen};
+use super::subject::{Gone, Kicks, Listener, Privacy, Registration, Subject, ViewerNode};
+use super::timers::Timers;
+use super::tracker::Tracker;
+use crate::bus::Subscriber;
+use crate::model::{
+    ActivityStatus, Audience, Clock, ConnectionId, PairFacts, Role, Transition, UserId,
+};
+use crate::store::{Interest, Store, StoreError};
+use parking_lot::RwLock;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+const SHARDS: usize = 64;
+
+/// How many people one connection may watch.
+pub const WATCH_LIMIT: usize = 500;
+
+/// Settings of the hub.
+#[derive(Clone, Copy, Debug)]
+pub struct HubSettings {
+    /// Who is pushed a user's presence without asking.
+    pub audience: Audience,
+    /// A user's transitions are pushed at most once in this; zero: each at once.
+    pub transition_gap: Duration,
+}
+
+/// Why a watch request was refused as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// More than [`WATCH_LIMIT`] in all.
+    #[error("at most {WATCH_LIMIT} users can be watched by one connection")]
+    TooMany,
+    /// The store could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+type Shards<T> = Box<[RwLock<HashMap<UserId, Arc<T>>>]>;
+
+/// The hub.
+pub struct Hub {
+    subjects: Shards<Subject>,
+    viewers: Shards<ViewerNode>,
+    settings: HubSettings,
+    store: Store,
+    tracker: Arc<Tracker>,
+    clock: Clock,
+    pub(super) gaps: Arc<Timers<UserId>>,
+    /// Grows when anybody's setting changed, so that a load that read older ones begins again.
+    settings_version: AtomicU64,
+}
+
+fn shard<T>(shards: &Shards<T>, user: UserId) -> &RwLock<HashMap<UserId, Arc<T>>> {
+    &shards[user.0.unsigned_abs() as usize % SHARDS]
+}
+
+fn flush(kicks: Kicks) {
+    for link in kicks {
+        link.flush();
+    }
+}
+
+impl Hub {
+    pub(super) fn new(
+        settings: HubSettings,
+        store: Store,
+        tracker: Arc<Tracker>,
+        clock: Clock,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            subjects: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            viewers: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            settings,
+            store,
+            tracker,
+            clock,
+            gaps: Timers::new(),
+            settings_version: AtomicU64::new(0),
+        })
+    }
+
+    /// Registers a connection and returns the snapshot it is owed: who of those whose audience the user is in is
+    /// online and visible. The link's updates are held before anything is read; the caller queues the snapshot and
+    /// then releases them, so that a transition in between is neither lost nor told twice.
+    pub(super) async fn join(
+        &self,
+        user: UserId,
+        role: Role,
+        row: Privacy,
+        id: ConnectionId,
+        link: Arc<dyn Link>,
+    ) -> Result<Vec<Seen>, StoreError> {
+        link.hold_presence();
+        let viewer = self.add_listener(user, role, row, id, link.clone());
+        let mut is_loaded = viewer.load.lock().await;
+        if !*is_loaded {
+            self.load(&viewer, false).await?;
+            *is_loaded = true;
+        }
+        drop(is_loaded);
+        let interests = viewer.interests.lock().clone();
+        let seen = interests
+            .iter()
+            .filter_map(|subject| subject.seen_by(user, &*link, true));
+        Ok(seen
+            .filter(|seen| seen.status == crate::model::Status::Online)
+            .collect())
+    }
+
+    /// A connection is gone; with the last one of its user, so are the user's registrations.
+    pub fn leave(&self, user: UserId, id: ConnectionId) {
+        let mut shard = shard(&self.viewers, user).write();
+        let Some(viewer) = shard.get(&user).cloned() else {
+            return;
+        };
+        let mut listeners = viewer.listeners.lock();
+        let Some(index) = listeners.iter().position(|l| l.id == id) else {
+            return;
+        };
+        let gone = listeners.swap_remove(index);
+        let is_last = listeners.is_empty();
+        drop(listeners);
+        if is_last {
+            shard.remove(&user);
+            viewer.is_gone.store(true, Ordering::SeqCst);
+        }
+        drop(shard);
+        if is_last {
+            self.forget_interests(&viewer);
+        } else if let Some(watching) = gone.watching {
+            self.drop_unneeded(&viewer, *watching);
+        }
+    }
+
+    /// Adds people to those a connection watches. Returns what the user may see of them now, in the order asked;
+    /// updates are held as in `join`, and the caller releases them after it has queued the answer.
+    pub async fn watch(
+        &self,
+        user: UserId,
+        id: ConnectionId,
+        link: &Arc<dyn Link>,
+        whom: Vec<UserId>,
+    ) -> Result<Vec<Seen>, WatchError> {
+        let Some(viewer) = self.viewer(user) else {
+            return Ok(Vec::new());
+        };
+        let others: Vec<UserId> = whom
+            .iter()
+            .copied()
+            .filter(|subject| *subject != user)
+            .collect();
+        {
+            let mut listeners = viewer.listeners.lock();
+            let Some(listener) = listeners.iter_mut().find(|l| l.id == id) else {
+                return Ok(Vec::new());
+            };
+            let watching = listener.watching.get_or_insert_default();
+            let new = others
+                .iter()
+                .collect::<HashSet<_>>()
+                .into_iter()
+                .filter(|s| !watching.contains(s))
+                .count();
+            if watching.len() + new > WATCH_LIMIT {
+                if watching.is_empty() {
+                    listener.watching = None;
+                }
+                return Err(WatchError::TooMany);
+            }
+            link.hold_presence();
+            watching.extend(&others);
+        }
+        if let Err(error) = self.refresh(&viewer, others.clone(), true).await {
+            self.unwatch(user, id, &others);
+            return Err(error.into());
+        }
+        let seen = |subject: &UserId| {
+            self.subject(*subject)
+                .and_then(|s| s.seen_by(user, &**link, false))
+        };
+        Ok(others.iter().filter_map(seen).collect())
+    }
+
+    /// Removes people from those a connection watches.
+    pub fn unwatch(&self, user: UserId, id: ConnectionId, whom: &[UserId]) {
+        let Some(viewer) = self.viewer(user) else {
+            return;
+        };
+        let mut removed = Vec::new();
+        if let Some(listener) = viewer.listeners.lock().iter_mut().find(|l| l.id == id)
+            && let Some(watching) = &mut listener.watching
+        {
+            removed.extend(
+                whom.iter()
+                    .copied()
+                    .filter(|subject| watching.remove(subject)),
+            );
+            if watching.is_empty() {
+                listener.watching = None;
+            }
+        }
+        self.drop_unneeded(&viewer, removed);
+    }
+
+    /// Follows, blocks, conversations or messages changed what is known of these people to each other: reads it
+    /// again and tells those who are connected.
+    pub async fn facts_changed(&self, people: &[UserId]) -> Result<(), StoreError> {
+        for user in people {
+            if let Some(viewer) = self.viewer(*user) {
+                viewer.facts_version.fetch_add(1, Ordering::SeqCst);
+                let others = people
+                    .iter()
+                    .copied()
+                    .filter(|other| other != user)
+                    .collect();
+                self.refresh(&viewer, others, true).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A user's activity status or role changed (and is stored): tells their watchers, and tells them of those
+    /// they watch.
+    pub(super) fn privacy_changed(&self, user: UserId, row: Privacy) {
+        self.settings_version.fetch_add(1, Ordering::SeqCst);
+        let now = self.clock.now();
+        let mut kicks = Kicks::new();
+        if let Some(subject) = self.subject(user) {
+            subject.set_setting(row.setting, now, &mut kicks);
+        }
+        if let Some(viewer) = self.viewer(user) {
+            viewer.set_privacy(row);
+            let interests = viewer.interests.lock().clone();
+            for subject in interests {
+                subject.viewer_changed(user, now, &mut kicks);
+            }
+        }
+        flush(kicks);
+    }
+
+    /// A user was erased: to everybody they are never seen from now on.
+    pub fn erased(&self, user: UserId) {
+        let mut kicks = Kicks::new();
+        let subject = shard(&self.subjects, user).write().remove(&user);
+        if let Some(subject) = subject {
+            subject.erase(self.clock.now(), &mut kicks);
+        }
+        flush(kicks);
+    }
+
+    /// Much changed at once: reads everybody's interests again.
+    pub async fn reload(&self) -> Result<(), StoreError> {
+        for index in 0..SHARDS {
+            let viewers: Vec<_> = self.viewers[index].read().values().cloned().collect();
+            for viewer in viewers {
+                viewer.facts_version.fetch_add(1, Ordering::SeqCst);
+                if let Some(user) = self.store.user(viewer.id).await? {
+                    self.privacy_changed(user.id, Privacy::of(&user));
+                }
+                let is_loaded = viewer.load.lock().await;
+                if *is_loaded {
+                    self.load(&viewer, true).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Pushes a message to every connection of a user.
+    pub fn send_message(&self, user: UserId, message: &Arc<Encoded<NewMessage>>) {
+        let Some(viewer) = self.viewer(user) else {
+            return;
+        };
+        let links: Kicks = viewer
+            .listeners
+            .lock()
+            .iter()
+            .map(|l| l.link.clone())
+            .collect();
+        for link in &links {
+            link.push_message(message);
+        }
+        flush(links);
+    }
+
+    /// The facts of a pair, if the viewer is connected and registered with the subject.
+    pub fn facts(&self, viewer: UserId, subject: UserId) -> Option<PairFacts> {
+        self.subject(subject)?.facts(viewer)
+    }
+
+    /// A user's gap is over.
+    pub(super) fn gap_over(&self, user: UserId) {
+        let mut kicks = Kicks::new();
+        if let Some(subject) = self.subject(user) {
+            subject.gap_over(&mut kicks);
+        }
+        flush(kicks);
+    }
+
+    fn viewer(&self, user: UserId) -> Option<Arc<ViewerNode>> {
+        shard(&self.viewers, user).read().get(&user).cloned()
+    }
+
+    fn subject(&self, user: UserId) -> Option<Arc<Subject>> {
+        shard(&self.subjects, user).read().get(&user).cloned()
+    }
+
+    fn add_listener(
+        &self,
+        user: UserId,
+        role: Role,
+        row: Privacy,
+        id: ConnectionId,
+        link: Arc<dyn Link>,
+    ) -> Arc<ViewerNode> {
+        let mut shard = shard(&self.viewers, user).write();
+        let claims_admin = role == Role::Admin && !row.is_admin;
+        let viewer = shard
+            .entry(user)
+            .or_insert_with(|| Arc::new(ViewerNode::new(user, claims_admin, row)));
+        viewer.listeners.lock().push(Listener {
+            id,
+            link,
+            watching: None,
+        });
+        viewer.clone()
+    }
+
+    /// Reads whom the viewer is to be told of and registers it with them. With `announce`, the difference to what
+    /// stands is told.
+    async fn load(&self, viewer: &Arc<ViewerNode>, announce: bool) -> Result<(), StoreError> {
+        let audience = self.settings.audience;
+        loop {
+            let (facts, settings) = self.versions(viewer);
+            let known: Vec<UserId> = if announce {
+                viewer.interests.lock().iter().map(|s| s.id).collect()
+            } else {
+                Vec::new()
+            };
+            let rows = self
+                .store
+                .interests(viewer.id, audience.followers(), audience.partners(), known)
+                .await?;
+            self.register_all(viewer, rows, settings, announce);
+            if self.versions(viewer) == (facts, settings) {
+                break;
+            }
+        }
+        self.undo_if_gone(viewer);
+        Ok(())
+    }
+
+    /// Reads the facts of a few pairs again and registers them.
+    async fn refresh(
+        &self,
+        viewer: &Arc<ViewerNode>,
+        subjects: Vec<UserId>,
+        announce: bool,
+    ) -> Result<(), StoreError> {
+        loop {
+            let (facts, settings) = self.versions(viewer);
+            let rows = self
+                .store
+                .interests(viewer.id, false, false, subjects.clone())
+                .await?;
+            self.register_all(viewer, rows, settings, announce);
+            if self.versions(viewer) == (facts, settings) {
+                break;
+            }
+        }
+        self.undo_if_gone(viewer);
+        Ok(())
+    }
+
+    fn versions(&self, viewer: &ViewerNode) -> (u64, u64) {
+        (
+            viewer.facts_version.load(Ordering::SeqCst),
+            self.settings_version.load(Ordering::SeqCst),
+        )
+    }
+
+    fn register_all(
+        &self,
+        viewer: &Arc<ViewerNode>,
+        rows: Vec<Interest>,
+        settings_read: u64,
+        announce: bool,
+    ) {
+        let mut kicks = Kicks::new();
+        let mut added = Vec::new();
+        let mut removed = HashSet::new();
+        for row in rows {
+            let (subject, is_registered) =
+                self.register(viewer, &row, settings_read, announce, &mut kicks);
+            if is_registered {
+                added.push(subject);
+            } else {
+                removed.insert(subject.id);
+            }
+        }
+        let mut interests = viewer.interests.lock();
+        let present: HashSet<UserId> = interests.iter().map(|s| s.id).collect();
+        interests.retain(|s| !removed.contains(&s.id));
+        let more = added.len().saturating_sub(interests.len());
+        interests.reserve_exact(more);
+        interests.extend(added.into_iter().filter(|s| !present.contains(&s.id)));
+        drop(interests);
+        removed.into_iter().for_each(|subject| self.retire(subject));
+        flush(kicks);
+    }
+
+    fn register(
+        &self,
+        viewer: &Arc<ViewerNode>,
+        row: &Interest,
+        settings_read: u64,
+        announce: bool,
+        kicks: &mut Kicks,
+    ) -> (Arc<Subject>, bool) {
+        loop {
+            // A setting that changed since the row was read is not to be overwritten by the row.
+            let is_current = self.settings_version.load(Ordering::SeqCst) == settings_read;
+            let setting = is_current.then_some(row.activity_status);
+            let subject = self.subject_for(row, setting);
+            let registration = Registration {
+                facts: row.facts,
+                in_audience: self.settings.audience.includes(row.facts),
+                setting,
+                username: row.username.shared(),
+                announce,
+            };
+            match subject.register(viewer, registration, self.clock.now(), kicks) {
+                Ok(is_registered) => return (subject, is_registered),
+                Err(Gone) => {}
+            }
+        }
+    }
+
+    fn subject_for(&self, row: &Interest, setting: Option<ActivityStatus>) -> Arc<Subject> {
+        if let Some(subject) = self.subject(row.id) {
+            return subject;
+        }
+        let subject = shard(&self.subjects, row.id)
+            .write()
+            .entry(row.id)
+            .or_insert_with(|| {
+                Arc::new(Subject::new(
+                    row.id,
+                    row.username.shared(),
+                    setting,
+                    row.last_seen,
+                ))
+            })
+            .clone();
+        // In the map first, then the tracker's word: a transition in between reaches the subject by itself, and
+        // the later version stands.
+        if let Some(standing) = self.tracker.standing(row.id) {
+            subject.adopt(standing, self.clock.now());
+        }
+        subject
+    }
+
+    fn forget_interests(&self, viewer: &Arc<ViewerNode>) {
+        let interests = std::mem::take(&mut *viewer.interests.lock());
+        for subject in interests {
+            subject.leave(viewer);
+            self.retire(subject.id);
+        }
+    }
+
+    fn undo_if_gone(&self, viewer: &Arc<ViewerNode>) {
+        if viewer.is_gone.load(Ordering::SeqCst) {
+            self.forget_interests(viewer);
+        }
+    }
+
+    fn drop_unneeded(&self, viewer: &Arc<ViewerNode>, subjects: impl IntoIterator<Item = UserId>) {
+        let dropped: HashSet<UserId> = subjects
+            .into_iter()
+            .filter(|id| {
+                self.subject(*id)
+                    .is_some_and(|subject| subject.drop_if_unneeded(viewer))
+            })
+            .collect();
+        viewer.interests.lock().retain(|s| !dropped.contains(&s.id));
+        dropped.into_iter().for_each(|id| self.retire(id));
+    }
+
+    fn retire(&self, subject: UserId) {
+        let mut shard = shard(&self.subjects, subject).write();
+        if shard.get(&subject).is_some_and(|s| s.retire()) {
+            shard.remove(&subject);
+        }
+    }
+}
+
+impl Subscriber for Hub {
+    fn transition(&self, transition: &Transition) {
+        let Some(subject) = self.subject(transition.user_id) else {
+            return;
+        };
+        let mut kicks = Kicks::new();
+        let gap = self.settings.transition_gap;
+        if let Some(left) = subject.transition(transition.standing, transition.at, gap, &mut kicks)
+        {
+            self.gaps.schedule(left, transition.user_id);
+        }
+        flush(kicks);
+    }
+}

@@ -1,0 +1,578 @@
+//! The front of presence for handlers and connections: one method a deed.
+
+use super::active::LastActive;
+use super::dirty::Dirty;
+use super::hub::{Hub, HubSettings, WatchError};
+use super::link::{CloseReason, Encoded, Link, NewMessage, Seen};
+use super::subject::Privacy;
+use super::tracked::{Ending, NewConnection};
+use super::tracker::{TooMany, Tracker, TrackerSettings};
+use super::visibility::{Viewer, rule};
+use crate::bus::Bus;
+use crate::error::{Error, Result};
+use crate::model::*;
+use crate::store::{PeopleRef, SentMessage, Store, StoreError, UserChange};
+use crate::tasks::Tasks;
+use parking_lot::Mutex;
+use quick_cache::sync::Cache;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tracing::warn;
+
+/// A change in memory waits this long for company before it is written; with the write itself the columns follow
+/// well within 250 ms.
+const FLUSH_AFTER: Duration = Duration::from_millis(100);
+
+/// Pause before the store is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Users who have not been active for this long are dropped from memory.
+const ACTIVE_WINDOW: Duration = Duration::from_secs(120);
+
+/// Activity settings kept in memory.
+const SETTINGS_CACHED: usize = 100_000;
+
+/// Settings of presence.
+#[derive(Clone, Copy, Debug)]
+pub struct PresenceSettings {
+    /// Of the tracker.
+    pub tracker: TrackerSettings,
+    /// Of the hub.
+    pub hub: HubSettings,
+}
+
+/// A connection that was taken.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its number.
+    pub id: ConnectionId,
+    /// The snapshot it is owed. Updates are held until the caller has queued it and releases them.
+    pub snapshot: Vec<Seen>,
+}
+
+/// Why a connection was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There are too many, of this user or in all.
+    #[error("too many connections")]
+    TooMany,
+    /// The store could not be asked.
+    #[error(transparent)]
+    Service(#[from] Error),
+}
+
+impl From<TooMany> for OpenError {
+    fn from(_: TooMany) -> Self {
+        Self::TooMany
+    }
+}
+
+/// Activity settings and roles by user, and how often one was forgotten: what was read before that is not kept.
+struct Settings {
+    cache: Cache<UserId, Privacy>,
+    forgotten: Mutex<u64>,
+}
+
+/// The presence service; cheap to clone.
+#[derive(Clone)]
+pub struct PresenceService(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    clock: Clock,
+    tracker: Arc<Tracker>,
+    hub: Arc<Hub>,
+    dirty: Arc<Dirty>,
+    active: LastActive,
+    settings: Settings,
+    /// The hub could not read what changed; it reads everything again when the store answers.
+    stale: Notify,
+}
+
+impl PresenceService {
+    /// With nobody connected.
+    pub fn new(settings: PresenceSettings, store: Store, clock: Clock) -> Self {
+        let bus = Bus::new();
+        let dirty = Arc::new(Dirty::default());
+        let tracker = Tracker::new(settings.tracker, clock.clone(), bus.clone(), dirty.clone());
+        let hub = Hub::new(settings.hub, store.clone(), tracker.clone(), clock.clone());
+        let is_first = bus.subscribe(hub.clone());
+        debug_assert!(is_first, "the bus is new");
+        Self(Arc::new(Inner {
+            store,
+            clock,
+            tracker,
+            hub,
+            active: LastActive::new(dirty.clone()),
+            dirty,
+            settings: Settings {
+                cache: Cache::new(SETTINGS_CACHED),
+                forgotten: Mutex::new(0),
+            },
+            stale: Notify::new(),
+        }))
+    }
+
+    /// Starts the background work: timers, flush, and the repair of what the hub could not read.
+    pub fn start(&self, boot: BootId, tasks: &Tasks) {
+        let inner = self.0.clone();
+        tasks.spawn("presence timers", move |stop| {
+            let tracker = inner.tracker.clone();
+            tracker
+                .timers
+                .clone()
+                .run(stop, move |due| tracker.fire(due))
+        });
+        let inner = self.0.clone();
+        tasks.spawn("transition gaps", move |stop| {
+            let hub = inner.hub.clone();
+            hub.gaps.clone().run(stop, move |user| hub.gap_over(user))
+        });
+        let service = self.clone();
+        tasks.spawn("presence flush", move |stop| {
+            let service = service.clone();
+            async move {
+                loop {
+                    let gather = async {
+                        service.0.dirty.wait().await;
+                        tokio::time::sleep(FLUSH_AFTER).await;
+                    };
+                    if stop.run_until_cancelled(gather).await.is_none() {
+                        return;
+                    }
+                    // Once begun it is not cut off: what was taken must be written or put back.
+                    if !service.flush(boot).await {
+                        let _ = stop
+                            .run_until_cancelled(tokio::time::sleep(RETRY_AFTER))
+                            .await;
+                    }
+                }
+            }
+        });
+        let service = self.clone();
+        tasks.spawn("interest repair", move |stop| {
+            let service = service.clone();
+            async move {
+                while stop
+                    .run_until_cancelled(service.0.stale.notified())
+                    .await
+                    .is_some()
+                {
+                    while let Err(error) = service.0.hub.reload().await {
+                        warn!(%error, "who is told of whom could not be read; trying again");
+                        if stop
+                            .run_until_cancelled(tokio::time::sleep(RETRY_AFTER))
+                            .await
+                            .is_none()
+                        {
+                            return;
+                        }
+                    }
+                }
+            }
+        });
+        let inner = self.0.clone();
+        tasks.every("last active", ACTIVE_WINDOW / 2, move || {
+            inner.active.sweep(inner.clock.now().minus(ACTIVE_WINDOW));
+            std::future::ready(())
+        });
+    }
+
+    /// The counters behind `/metrics` and the dashboards.
+    pub fn tracker(&self) -> &Tracker {
+        &self.0.tracker
+    }
+
+    // --- connections --------------------------------------------------------------------------------------
+
+    /// Takes a connection: registers it with the hub, then counts it, so that its user is online only when
+    /// everything stands.
+    ///
+    /// # Errors
+    /// Nothing has changed when it is refused.
+    pub async fn open(&self, new: NewConnection, role: Role) -> Result<Opened, OpenError> {
+        let (user, link) = (new.user_id, new.link.clone());
+        let row = self.privacy(user).await?.ok_or(Error::Unauthorized)?;
+        let id = self.0.tracker.next_connection();
+        let taken = match self.0.hub.join(user, role, row, id, link).await {
+            Ok(snapshot) => self
+                .0
+                .tracker
+                .attach(id, new)
+                .map(|()| Opened { id, snapshot })
+                .map_err(OpenError::from),
+            Err(error) => Err(OpenError::Service(error.into())),
+        };
+        if taken.is_err() {
+            self.0.hub.leave(user, id);
+        }
+        taken
+    }
+
+    /// A connection ended at `at`; what the server itself ended is counted already.
+    pub fn closed(&self, user: UserId, id: ConnectionId, at: Timestamp, ending: Ending) {
+        self.0.tracker.detach(user, id, at, ending);
+        self.0.hub.leave(user, id);
+    }
+
+    /// Foreground or background, at the client's word.
+    pub fn set_status(&self, user: UserId, id: ConnectionId, status: Status) {
+        self.0
+            .tracker
+            .set_status(user, id, status == Status::Online);
+    }
+
+    /// Adds to whom a connection watches; unknown names and ids are left out. The link's updates are held
+    /// afterwards: the caller queues the answer and releases them, also on an error.
+    ///
+    /// # Errors
+    /// The whole request is refused when it goes over the limit.
+    pub async fn watch(
+        &self,
+        user: UserId,
+        id: ConnectionId,
+        link: &Arc<dyn Link>,
+        whom: PeopleRef,
+    ) -> Result<Vec<Seen>, WatchError> {
+        let ids = self.ids(whom).await?;
+        self.0.hub.watch(user, id, link, ids).await
+    }
+
+    /// Takes away from whom a connection watches.
+    ///
+    /// # Errors
+    /// When the store cannot be asked for the names.
+    pub async fn unwatch(
+        &self,
+        user: UserId,
+        id: ConnectionId,
+        whom: PeopleRef,
+    ) -> Result<(), WatchError> {
+        let ids = self.ids(whom).await?;
+        self.0.hub.unwatch(user, id, &ids);
+        Ok(())
+    }
+
+    async fn ids(&self, whom: PeopleRef) -> Result<Vec<UserId>, StoreError> {
+        match whom {
+            PeopleRef::Ids(ids) => Ok(ids),
+            names @ PeopleRef::Names(_) => {
+                let people = self.0.store.people(None, names).await?;
+                Ok(people
+                    .into_iter()
+                    .flatten()
+                    .map(|person| person.id)
+                    .collect())
+            }
+        }
+    }
+
+    /// A sign-in was ended by its user: closes its connections, and its presence ends at once.
+    pub fn end_sign_in(&self, user: UserId, sign_in: SignInId) {
+        let credential = Credential::SignIn(sign_in);
+        self.0
+            .tracker
+            .end_credential(user, Some(&credential), CloseReason::SignedOut);
+    }
+
+    /// Every connection of a user is ended, and their presence at once.
+    pub fn end_user(&self, user: UserId) {
+        self.0
+            .tracker
+            .end_credential(user, None, CloseReason::Revoked);
+    }
+
+    // --- what people may see ------------------------------------------------------------------------------
+
+    /// A person's presence as `viewer` may see it: memory first, where the store is behind.
+    pub fn view(&self, viewer: &Viewer, person: &Person) -> PresenceView {
+        if !rule(viewer, person.id, person.activity_status, person.facts).shows() {
+            return PresenceView::default();
+        }
+        let standing = self.0.tracker.standing(person.id).unwrap_or_default();
+        PresenceView {
+            is_online: standing.is_online,
+            last_seen: person.last_seen.max(standing.last_seen),
+            last_login_at: person.last_login_at,
+            last_active_at: person.last_active_at.max(self.0.active.get(person.id)),
+        }
+    }
+
+    /// One person's presence by name; `None` when there is no such user.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    pub async fn presence_of(
+        &self,
+        viewer: &Viewer,
+        username: &str,
+    ) -> Result<Option<(Person, PresenceView)>> {
+        let names = PeopleRef::Names(vec![username.to_owned()]);
+        let mut people = self.0.store.people(viewer.user_id(), names).await?;
+        let person = people.pop().flatten();
+        Ok(person.map(|person| {
+            let view = self.view(viewer, &person);
+            (person, view)
+        }))
+    }
+
+    /// Who looks, for a checked caller. `act_as` is heeded for a service key only, and reads as a plain user.
+    ///
+    /// # Errors
+    /// `Invalid` for an unknown `act_as`; `Unauthorized` for a user who was erased meanwhile.
+    pub async fn viewer(&self, identity: &Identity, act_as: Option<UserId>) -> Result<Viewer> {
+        let (id, missing) = match (&identity.principal, act_as) {
+            (
+                Principal::Key {
+                    role: KeyRole::Admin,
+                    ..
+                },
+                _,
+            ) => return Ok(Viewer::Admin),
+            (Principal::Key { .. }, None) => return Ok(Viewer::Stranger),
+            (Principal::Key { .. }, Some(id)) => {
+                (id, Error::invalid("X-Act-As", "must be the id of a user"))
+            }
+            (Principal::User(user), _) if user.role == Role::Admin => return Ok(Viewer::Admin),
+            (Principal::User(user), _) => (user.id, Error::Unauthorized),
+        };
+        let activity_status = self.privacy(id).await?.ok_or(missing)?.setting;
+        Ok(Viewer::User {
+            id,
+            activity_status,
+        })
+    }
+
+    async fn privacy(&self, user: UserId) -> Result<Option<Privacy>> {
+        let settings = &self.0.settings;
+        if let Some(row) = settings.cache.get(&user) {
+            return Ok(Some(row));
+        }
+        let before = *settings.forgotten.lock();
+        let Some(row) = self.0.store.user(user).await?.as_ref().map(Privacy::of) else {
+            return Ok(None);
+        };
+        // What was read before a change must not stand after it.
+        let forgotten = settings.forgotten.lock();
+        if *forgotten == before {
+            settings.cache.insert(user, row);
+        }
+        Ok(Some(row))
+    }
+
+    fn forget_privacy(&self, user: UserId) {
+        let settings = &self.0.settings;
+        let mut forgotten = settings.forgotten.lock();
+        *forgotten += 1;
+        settings.cache.remove(&user);
+    }
+
+    /// A user made an authenticated request or sent a realtime message. Never waits.
+    pub fn touch(&self, user: UserId, sign_in: Option<SignInId>) {
+        self.0.active.touch(user, sign_in, self.0.clock.now());
+    }
+
+    // --- what people change -------------------------------------------------------------------------------
+
+    /// Follows; `true` when it is new.
+    ///
+    /// # Errors
+    /// `Forbidden` when one blocks the other.
+    pub async fn follow(&self, follower: UserId, followee: UserId) -> Result<bool> {
+        let is_new = self
+            .0
+            .store
+            .follow(follower, followee, self.0.clock.now())
+            .await?;
+        if is_new {
+            self.facts_changed(&[follower, followee]).await;
+        }
+        Ok(is_new)
+    }
+
+    /// Unfollows; `false` when there was nothing to do.
+    ///
+    /// # Errors
+    /// When the store cannot take it.
+    pub async fn unfollow(&self, follower: UserId, followee: UserId) -> Result<bool> {
+        let is_gone = self.0.store.unfollow(follower, followee).await?;
+        if is_gone {
+            self.facts_changed(&[follower, followee]).await;
+        }
+        Ok(is_gone)
+    }
+
+    /// Blocks, which also removes follows both ways; `true` when it is new.
+    ///
+    /// # Errors
+    /// When the store cannot take it.
+    pub async fn block(&self, blocker: UserId, blocked: UserId) -> Result<bool> {
+        let is_new = self
+            .0
+            .store
+            .block(blocker, blocked, self.0.clock.now())
+            .await?;
+        if is_new {
+            self.facts_changed(&[blocker, blocked]).await;
+        }
+        Ok(is_new)
+    }
+
+    /// Unblocks; `false` when there was nothing to do.
+    ///
+    /// # Errors
+    /// When the store cannot take it.
+    pub async fn unblock(&self, blocker: UserId, blocked: UserId) -> Result<bool> {
+        let is_gone = self.0.store.unblock(blocker, blocked).await?;
+        if is_gone {
+            self.facts_changed(&[blocker, blocked]).await;
+        }
+        Ok(is_gone)
+    }
+
+    /// Changes a user; with an activity status, those who see them and those they see are told.
+    /// `false` when there is no such user.
+    ///
+    /// # Errors
+    /// `Conflict` when a unique value is taken.
+    pub async fn update_user(&self, user: UserId, change: UserChange) -> Result<bool> {
+        let concerns_privacy = change.activity_status.is_some() || change.role.is_some();
+        let is_there = self.0.store.update_user(user, change).await?;
+        if is_there && concerns_privacy {
+            self.user_changed(user).await;
+        }
+        Ok(is_there)
+    }
+
+    /// The two-person conversation that there is, or a new one (`true`).
+    ///
+    /// # Errors
+    /// `Forbidden` when a block stands in between.
+    pub async fn create_conversation(
+        &self,
+        creator: UserId,
+        others: Vec<UserId>,
+    ) -> Result<(ConversationId, bool)> {
+        let mut everybody = others.clone();
+        everybody.push(creator);
+        let (id, is_new) = self
+            .0
+            .store
+            .create_conversation(creator, others, self.0.clock.now())
+            .await?;
+        if is_new {
+            self.facts_changed(&everybody).await;
+        }
+        Ok((id, is_new))
+    }
+
+    /// Sends a message and pushes it to the others. `None` when there is no such conversation, or not for `sender`.
+    ///
+    /// # Errors
+    /// `Forbidden` when a block stands in between.
+    pub async fn send_message(
+        &self,
+        sender: UserId,
+        id: ConversationId,
+        text: String,
+    ) -> Result<Option<SentMessage>> {
+        let Some(sent) = self
+            .0
+            .store
+            .send_message(sender, id, text, self.0.clock.now())
+            .await?
+        else {
+            return Ok(None);
+        };
+        if sent.is_first {
+            let mut everybody = sent.recipients.clone();
+            everybody.push(sender);
+            self.facts_changed(&everybody).await;
+        }
+        let message = &sent.message;
+        let pushed = Encoded::new(NewMessage {
+            conversation_id: id,
+            message: json!({
+                "id": message.id,
+                "senderId": message.sender_id,
+                "senderUsername": message.sender_username,
+                "text": message.text,
+                "createdAt": message.created_at,
+            }),
+        });
+        for recipient in &sent.recipients {
+            self.0.hub.send_message(*recipient, &pushed);
+        }
+        Ok(Some(sent))
+    }
+
+    /// What was written is committed; if the hub cannot read it now, it will.
+    async fn facts_changed(&self, people: &[UserId]) {
+        if let Err(error) = self.0.hub.facts_changed(people).await {
+            warn!(%error, "who is told of whom could not be read; trying again");
+            self.0.stale.notify_one();
+        }
+    }
+
+    // --- changes from outside -----------------------------------------------------------------------------
+
+    /// A user's row was changed: what they show and see follows.
+    pub async fn user_changed(&self, user: UserId) {
+        self.forget_privacy(user);
+        match self.privacy(user).await {
+            Ok(Some(row)) => self.0.hub.privacy_changed(user, row),
+            Ok(None) => self.user_erased(user),
+            Err(error) => {
+                warn!(%error, %user, "a changed user could not be read; trying again");
+                self.0.stale.notify_one();
+            }
+        }
+    }
+
+    /// A user was erased: their connections end, and nobody sees anything of them.
+    pub fn user_erased(&self, user: UserId) {
+        self.end_user(user);
+        self.forget_privacy(user);
+        self.0.hub.erased(user);
+    }
+
+    /// Many users or follows changed: everybody's interests are read again, in the background.
+    pub fn graph_changed(&self) {
+        {
+            let mut forgotten = self.0.settings.forgotten.lock();
+            *forgotten += 1;
+            self.0.settings.cache.clear();
+        }
+        self.0.stale.notify_one();
+    }
+
+    // --- stopping -----------------------------------------------------------------------------------------
+
+    /// Ends every session and takes everybody offline, without telling anybody: all are about to be told that the
+    /// server stops.
+    pub fn shut_down(&self) {
+        self.0.tracker.shut_down();
+        self.0.active.write_all();
+    }
+
+    /// Writes what changed since the last flush; `false` when the store could not take it, which keeps it for the
+    /// next time.
+    pub async fn flush(&self, boot: BootId) -> bool {
+        let Some(batch) = self.0.dirty.take() else {
+            return true;
+        };
+        match self.0.store.flush(boot, batch.clone()).await {
+            Ok(()) => {
+                self.0.dirty.written();
+                true
+            }
+            Err(error) => {
+                warn!(%error, "presence could not be written; it is kept and tried again");
+                self.0.dirty.put_back(batch);
+                false
+            }
+        }
+    }
+}

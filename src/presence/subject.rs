@@ -1,0 +1,499 @@
+//! One watched person: their state as last published, and who is told of it.
+
+use super::link::{Encoded, Link, Seen, Update};
+use super::visibility::{Viewer, rule};
+use crate::model::{
+    ActivityStatus, ConnectionId, PairFacts, Role, Standing, Status, Timestamp, User, UserId,
+};
+use hashbrown::HashTable;
+use parking_lot::Mutex;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use tokio::time::Instant;
+
+/// Connections that were given something and are to be flushed once no lock is held.
+pub(super) type Kicks = Vec<Arc<dyn Link>>;
+
+/// What of a user's own row decides what they show and see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Privacy {
+    /// Their activity status.
+    pub setting: ActivityStatus,
+    /// Whether their role is admin.
+    pub is_admin: bool,
+}
+
+impl Privacy {
+    pub fn of(user: &User) -> Self {
+        Self {
+            setting: user.activity_status,
+            is_admin: user.role == Role::Admin,
+        }
+    }
+}
+
+/// A connected user as one who is told of others.
+pub(super) struct ViewerNode {
+    pub id: UserId,
+    is_admin: AtomicBool,
+    /// The credential says admin where the user's own row does not.
+    claims_admin: bool,
+    setting: AtomicU8,
+    /// Their connections. A leaf lock: only links are called under it, and they take no lock of the hub.
+    pub listeners: Mutex<Vec<Listener>>,
+    /// Whom they are registered with, in no order.
+    pub interests: Mutex<Vec<Arc<Subject>>>,
+    /// Grows when facts about this user changed, so that a load that read older ones begins again.
+    pub facts_version: AtomicU64,
+    /// The last connection is gone; whatever is registered now must be taken back.
+    pub is_gone: AtomicBool,
+    /// One load at a time.
+    pub load: tokio::sync::Mutex<bool>,
+}
+
+/// One connection of a viewer.
+pub(super) struct Listener {
+    pub id: ConnectionId,
+    pub link: Arc<dyn Link>,
+    /// Whom this connection watches beside the audiences its user is in. Most watch nobody.
+    pub watching: Option<Box<HashSet<UserId>>>,
+}
+
+impl Listener {
+    fn watches(&self, subject: UserId) -> bool {
+        self.watching
+            .as_ref()
+            .is_some_and(|set| set.contains(&subject))
+    }
+}
+
+impl ViewerNode {
+    pub fn new(id: UserId, claims_admin: bool, row: Privacy) -> Self {
+        Self {
+            id,
+            is_admin: AtomicBool::new(claims_admin || row.is_admin),
+            claims_admin,
+            setting: AtomicU8::new(row.setting as u8),
+            listeners: Mutex::default(),
+            interests: Mutex::default(),
+            facts_version: AtomicU64::new(0),
+            is_gone: AtomicBool::new(false),
+            load: tokio::sync::Mutex::new(false),
+        }
+    }
+
+    /// What decides their view of others changed.
+    pub fn set_privacy(&self, row: Privacy) {
+        self.setting.store(row.setting as u8, Ordering::SeqCst);
+        self.is_admin
+            .store(self.claims_admin || row.is_admin, Ordering::SeqCst);
+    }
+
+    fn viewer(&self) -> Viewer {
+        if self.is_admin.load(Ordering::SeqCst) {
+            return Viewer::Admin;
+        }
+        let setting = match self.setting.load(Ordering::SeqCst) {
+            s if s == ActivityStatus::Everyone as u8 => ActivityStatus::Everyone,
+            s if s == ActivityStatus::Contacts as u8 => ActivityStatus::Contacts,
+            _ => ActivityStatus::Nobody,
+        };
+        Viewer::User {
+            id: self.id,
+            activity_status: setting,
+        }
+    }
+
+    fn is_watching(&self, subject: UserId) -> bool {
+        self.listeners.lock().iter().any(|l| l.watches(subject))
+    }
+}
+
+/// What a viewer was last told of a subject, packed: it is kept for every pair.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Told(i64);
+
+impl Told {
+    const NEVER_SEEN: Self = Self(i64::MIN);
+    const ONLINE: Self = Self(i64::MAX);
+
+    fn of(standing: Standing, is_visible: bool) -> Self {
+        match (is_visible, standing.is_online, standing.last_seen) {
+            (false, _, _) | (true, false, None) => Self::NEVER_SEEN,
+            (true, true, _) => Self::ONLINE,
+            (true, false, Some(at)) => Self(at.as_millis()),
+        }
+    }
+
+    fn unpack(self) -> (Status, Option<Timestamp>) {
+        match self {
+            Self::ONLINE => (Status::Online, None),
+            Self::NEVER_SEEN => (Status::Offline, None),
+            Self(millis) => (Status::Offline, Some(Timestamp::from_millis(millis))),
+        }
+    }
+}
+
+/// A viewer's entry with a subject: the pair's facts and what was last told, so that a transition reads nothing else.
+struct Watcher {
+    viewer: Arc<ViewerNode>,
+    told: Told,
+    facts: PairFacts,
+    in_audience: bool,
+}
+
+/// A person whom somebody connected is told of.
+pub(super) struct Subject {
+    pub id: UserId,
+    state: Mutex<State>,
+}
+
+struct State {
+    username: Arc<str>,
+    setting: ActivityStatus,
+    standing: Standing,
+    /// When the standing took effect.
+    at: Timestamp,
+    watchers: HashTable<Watcher>,
+    /// The last push of a transition, and whether one waits for the end of the gap.
+    pushed_at: Option<Instant>,
+    is_gap_pending: bool,
+    /// No watcher was left and the hub has let go of it: get another.
+    is_gone: bool,
+}
+
+/// What a viewer's registration is to be.
+pub(super) struct Registration {
+    pub facts: PairFacts,
+    pub in_audience: bool,
+    /// The subject's setting, unless what was read may be older than what is known.
+    pub setting: Option<ActivityStatus>,
+    pub username: Arc<str>,
+    /// Joining an audience pushes the current state if online; at the first load the snapshot says it instead.
+    pub announce: bool,
+}
+
+/// The subject was let go of in between; get it again.
+pub(super) struct Gone;
+
+fn hash(viewer: UserId) -> u64 {
+    // Fibonacci hashing: ids are dense, and the table uses the upper bits.
+    (viewer.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+impl Subject {
+    /// As the store has them. Without a setting that is known to be current they hide, until it is read.
+    pub fn new(
+        id: UserId,
+        username: Arc<str>,
+        setting: Option<ActivityStatus>,
+        last_seen: Option<Timestamp>,
+    ) -> Self {
+        Self {
+            id,
+            state: Mutex::new(State {
+                username,
+                setting: setting.unwrap_or(ActivityStatus::Nobody),
+                standing: Standing {
+                    version: 0,
+                    is_online: false,
+                    last_seen,
+                },
+                at: last_seen.unwrap_or(Timestamp::from_millis(0)),
+                watchers: HashTable::new(),
+                pushed_at: None,
+                is_gap_pending: false,
+                is_gone: false,
+            }),
+        }
+    }
+
+    /// Takes a newer standing without telling anybody: for a subject that was just made.
+    pub fn adopt(&self, standing: Standing, now: Timestamp) {
+        let mut state = self.state.lock();
+        if standing.version > state.standing.version {
+            state.standing = standing;
+            state.at = now;
+        }
+    }
+
+    /// Takes a transition and tells the watchers, or says that this has to wait for the rest of the gap.
+    pub fn transition(
+        &self,
+        standing: Standing,
+        at: Timestamp,
+        gap: std::time::Duration,
+        kicks: &mut Kicks,
+    ) -> Option<std::time::Duration> {
+        let mut state = self.state.lock();
+        if standing.version <= state.standing.version {
+            return None;
+        }
+        state.standing = standing;
+        state.at = at;
+        if !gap.is_zero() {
+            let now = Instant::now();
+            let left = state.pushed_at.map_or(std::time::Duration::ZERO, |last| {
+                gap.saturating_sub(now - last)
+            });
+            if !left.is_zero() {
+                return (!std::mem::replace(&mut state.is_gap_pending, true)).then_some(left);
+            }
+            state.pushed_at = Some(now);
+        }
+        state.tell_all(self.id, at, kicks);
+        None
+    }
+
+    /// The gap is over: tells the newest state, if it is not what was told already.
+    pub fn gap_over(&self, kicks: &mut Kicks) {
+        let mut state = self.state.lock();
+        if std::mem::take(&mut state.is_gap_pending) {
+            state.pushed_at = Some(Instant::now());
+            let at = state.at;
+            state.tell_all(self.id, at, kicks);
+        }
+    }
+
+    /// The subject's setting changed.
+    pub fn set_setting(&self, setting: ActivityStatus, now: Timestamp, kicks: &mut Kicks) {
+        let mut state = self.state.lock();
+        state.setting = setting;
+        state.tell_all(self.id, now, kicks);
+    }
+
+    /// The viewer's own setting changed.
+    pub fn viewer_changed(&self, viewer: UserId, now: Timestamp, kicks: &mut Kicks) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        if let Some(watcher) = state
+            .watchers
+            .find_mut(hash(viewer), |w| w.viewer.id == viewer)
+        {
+            let mut updates = Updates::new(self.id, &state.username, now);
+            watcher.tell(self.id, state.setting, state.standing, &mut updates, kicks);
+        }
+    }
+
+    /// Registers a viewer, or gives it other facts, and tells it what changes by that. An entry that is neither in
+    /// the audience nor watched is removed. Returns whether there is an entry afterwards.
+    pub fn register(
+        &self,
+        viewer: &Arc<ViewerNode>,
+        new: Registration,
+        now: Timestamp,
+        kicks: &mut Kicks,
+    ) -> Result<bool, Gone> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        if state.is_gone {
+            return Err(Gone);
+        }
+        state.username = new.username;
+        if let Some(setting) = new.setting {
+            state.setting = setting;
+        }
+        let watched = viewer.is_watching(self.id);
+        let mut updates = Updates::new(self.id, &state.username, now);
+        let found = state
+            .watchers
+            .find_entry(hash(viewer.id), |w| w.viewer.id == viewer.id);
+        match found {
+            Ok(mut entry) => {
+                let watcher = entry.get_mut();
+                watcher.viewer = viewer.clone();
+                let joins = new.in_audience && !watcher.in_audience;
+                watcher.facts = new.facts;
+                watcher.tell(self.id, state.setting, state.standing, &mut updates, kicks);
+                watcher.in_audience = new.in_audience;
+                if joins && new.announce {
+                    watcher.announce(self.id, &mut updates, kicks);
+                }
+                if !new.in_audience && !watched {
+                    entry.remove();
+                    return Ok(false);
+                }
+            }
+            Err(_) if new.in_audience || watched => {
+                let is_visible = rule(&viewer.viewer(), self.id, state.setting, new.facts).shows();
+                let watcher = Watcher {
+                    viewer: viewer.clone(),
+                    told: Told::of(state.standing, is_visible),
+                    facts: new.facts,
+                    in_audience: new.in_audience,
+                };
+                if new.in_audience && new.announce {
+                    watcher.announce(self.id, &mut updates, kicks);
+                }
+                state
+                    .watchers
+                    .insert_unique(hash(viewer.id), watcher, |w| hash(w.viewer.id));
+            }
+            Err(_) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Removes a viewer that is gone. An entry that a later node of the same user has taken over stays.
+    pub fn leave(&self, viewer: &Arc<ViewerNode>) {
+        let mut state = self.state.lock();
+        let ours = |w: &Watcher| Arc::ptr_eq(&w.viewer, viewer);
+        if let Ok(entry) = state.watchers.find_entry(hash(viewer.id), ours) {
+            entry.remove();
+        }
+        let (len, capacity) = (state.watchers.len(), state.watchers.capacity());
+        if capacity > 64 && len < capacity / 4 {
+            state.watchers.shrink_to(len * 2, |w| hash(w.viewer.id));
+        }
+    }
+
+    /// After `unwatch`: removes the entry unless the viewer is in the audience or another connection watches.
+    pub fn drop_if_unneeded(&self, viewer: &ViewerNode) -> bool {
+        let mut state = self.state.lock();
+        let watched = viewer.is_watching(self.id);
+        let unneeded = |w: &Watcher| w.viewer.id == viewer.id && !w.in_audience && !watched;
+        match state.watchers.find_entry(hash(viewer.id), unneeded) {
+            Ok(entry) => {
+                entry.remove();
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// What the viewer was last told, for a snapshot or an answer that takes the place of a waiting update.
+    /// With `audience_only`, nothing for a person who is only watched.
+    pub fn seen_by(&self, viewer: UserId, link: &dyn Link, audience_only: bool) -> Option<Seen> {
+        let state = self.state.lock();
+        let watcher = state
+            .watchers
+            .find(hash(viewer), |w| w.viewer.id == viewer)?;
+        if audience_only && !watcher.in_audience {
+            return None;
+        }
+        link.forget_presence(self.id);
+        let (status, last_seen) = watcher.told.unpack();
+        Some(Seen {
+            user_id: self.id,
+            username: state.username.clone(),
+            status,
+            last_seen,
+        })
+    }
+
+    /// Lets go of it when nobody watches. Called under the lock of the map it is in.
+    pub fn retire(&self) -> bool {
+        let mut state = self.state.lock();
+        state.is_gone = state.watchers.is_empty();
+        state.is_gone
+    }
+
+    /// The facts of a viewer who is registered.
+    pub fn facts(&self, viewer: UserId) -> Option<PairFacts> {
+        let state = self.state.lock();
+        state
+            .watchers
+            .find(hash(viewer), |w| w.viewer.id == viewer)
+            .map(|w| w.facts)
+    }
+
+    /// The person was erased: those who could see them are told that they are never seen, and all are let go.
+    pub fn erase(&self, now: Timestamp, kicks: &mut Kicks) {
+        let mut state = self.state.lock();
+        state.standing = Standing {
+            version: u64::MAX,
+            ..Standing::default()
+        };
+        state.tell_all(self.id, now, kicks);
+        state.watchers.clear();
+        state.is_gone = true;
+    }
+}
+
+impl State {
+    fn tell_all(&mut self, id: UserId, at: Timestamp, kicks: &mut Kicks) {
+        let mut updates = Updates::new(id, &self.username, at);
+        for watcher in self.watchers.iter_mut() {
+            watcher.tell(id, self.setting, self.standing, &mut updates, kicks);
+        }
+    }
+}
+
+impl Watcher {
+    /// Tells the viewer what they may see now, if it is not what they were told last.
+    fn tell(
+        &mut self,
+        subject: UserId,
+        setting: ActivityStatus,
+        standing: Standing,
+        updates: &mut Updates<'_>,
+        kicks: &mut Kicks,
+    ) {
+        let is_visible = rule(&self.viewer.viewer(), subject, setting, self.facts).shows();
+        let now = Told::of(standing, is_visible);
+        if now == self.told {
+            return;
+        }
+        self.told = now;
+        let update = updates.get(now);
+        for listener in self.viewer.listeners.lock().iter() {
+            if self.in_audience || listener.watches(subject) {
+                listener.link.push_presence(&update);
+                kicks.push(listener.link.clone());
+            }
+        }
+    }
+
+    /// Tells the connections that did not watch already, if the subject is online.
+    fn announce(&self, subject: UserId, updates: &mut Updates<'_>, kicks: &mut Kicks) {
+        if self.told != Told::ONLINE {
+            return;
+        }
+        let update = updates.get(self.told);
+        for listener in self.viewer.listeners.lock().iter() {
+            if !listener.watches(subject) {
+                listener.link.push_presence(&update);
+                kicks.push(listener.link.clone());
+            }
+        }
+    }
+}
+
+/// The updates of one change: at most one for those who see and one for those who do not, shared by all.
+struct Updates<'a> {
+    subject: UserId,
+    username: &'a Arc<str>,
+    at: Timestamp,
+    made: [Option<(Told, Arc<Encoded<Update>>)>; 2],
+}
+
+impl<'a> Updates<'a> {
+    fn new(subject: UserId, username: &'a Arc<str>, at: Timestamp) -> Self {
+        Self {
+            subject,
+            username,
+            at,
+            made: [None, None],
+        }
+    }
+
+    fn get(&mut self, told: Told) -> Arc<Encoded<Update>> {
+        let slot = &mut self.made[usize::from(told == Told::NEVER_SEEN)];
+        if let Some((same, update)) = slot
+            && *same == told
+        {
+            return update.clone();
+        }
+        let (status, last_seen) = told.unpack();
+        let update = Encoded::new(Update {
+            user_id: self.subject,
+            username: self.username.clone(),
+            status,
+            timestamp: self.at,
+            last_seen,
+        });
+        *slot = Some((told, update.clone()));
+        update
+    }
+}
