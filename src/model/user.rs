@@ -254,6 +254,15 @@ pub struct Person {
     pub facts: PairFacts,
 }
 
+/// People by id or by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// By id.
+    Ids(Vec<UserId>),
+    /// By username, any case.
+    Names(Vec<String>),
+}
+
 /// Checks of single fields; lengths count characters (Unicode scalar values), NUL is never allowed.
 pub mod validate {
     use super::FieldError;

@@ -66,6 +66,12 @@ impl Dirty {
         changed.is_empty() && !changed.in_flight
     }
 
+    /// Users and sessions that wait to be written.
+    pub fn len(&self) -> usize {
+        let changed = self.changed.lock();
+        changed.presence.len() + changed.sessions.len() + changed.active.len()
+    }
+
     /// Waits until there is something to write.
     pub async fn wait(&self) {
         loop {

@@ -91,8 +91,8 @@ impl Hub {
     }
 
     /// Registers a connection and returns the snapshot it is owed: who of those whose audience the user is in is
-    /// online and visible. The link's updates are held before anything is read; the caller queues the snapshot and
-    /// then releases them, so that a transition in between is neither lost nor told twice.
+    /// online and visible. The caller holds the link's updates before, queues the snapshot and then releases them, so
+    /// that a transition in between is neither lost nor told twice.
     pub(super) async fn join(
         &self,
         user: UserId,
@@ -101,7 +101,6 @@ impl Hub {
         id: ConnectionId,
         link: Arc<dyn Link>,
     ) -> Result<Vec<Seen>, StoreError> {
-        link.hold_presence();
         let viewer = self.add_listener(user, role, row, id, link.clone());
         let mut is_loaded = viewer.load.lock().await;
         if !*is_loaded {
@@ -144,7 +143,7 @@ impl Hub {
     }
 
     /// Adds people to those a connection watches. Returns what the user may see of them now, in the order asked;
-    /// updates are held as in `join`, and the caller releases them after it has queued the answer.
+    /// the caller holds the link's updates as for `join`.
     pub async fn watch(
         &self,
         user: UserId,
@@ -178,7 +177,6 @@ impl Hub {
                 }
                 return Err(WatchError::TooMany);
             }
-            link.hold_presence();
             watching.extend(&others);
         }
         if let Err(error) = self.refresh(&viewer, others.clone(), true).await {

@@ -3,6 +3,7 @@
 use crate::model::{ConversationId, Status, Timestamp, UserId};
 use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// Wire formats that an [`Encoded`] payload is kept for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +97,7 @@ pub trait Link: Send + Sync {
     fn push_presence(&self, update: &Arc<Encoded<Update>>);
     /// Takes back a waiting update about `subject`, because what is sent next says it already.
     fn forget_presence(&self, subject: UserId);
-    /// Keeps updates waiting until `release_presence`, so that they come after what is being put together.
+    /// For whoever puts together a snapshot or an answer: keeps updates waiting until `release_presence`, so that they come after what is being put together.
     fn hold_presence(&self);
     /// Lets updates go again.
     fn release_presence(&self);
@@ -106,4 +107,6 @@ pub trait Link: Send + Sync {
     fn flush(self: Arc<Self>);
     /// Ends the connection after telling the client why. Its presence has been ended by the caller already.
     fn close(&self, reason: CloseReason);
+    /// Says that the server stops, and ends the connection so that the client comes back by itself after a while.
+    fn shut_down(&self, reconnect_after: Duration);
 }

@@ -48,7 +48,7 @@ pub struct PresenceSettings {
 pub struct Opened {
     /// Its number.
     pub id: ConnectionId,
-    /// The snapshot it is owed. Updates are held until the caller has queued it and releases them.
+    /// The snapshot it is owed.
     pub snapshot: Vec<Seen>,
 }
 
@@ -185,10 +185,15 @@ impl PresenceService {
         &self.0.tracker
     }
 
+    /// Changes that the store does not have yet.
+    pub fn unwritten(&self) -> usize {
+        self.0.dirty.len()
+    }
+
     // --- connections --------------------------------------------------------------------------------------
 
     /// Takes a connection: registers it with the hub, then counts it, so that its user is online only when
-    /// everything stands.
+    /// everything stands. The caller holds the link's updates until it has queued the snapshot.
     ///
     /// # Errors
     /// Nothing has changed when it is refused.
@@ -224,8 +229,8 @@ impl PresenceService {
             .set_status(user, id, status == Status::Online);
     }
 
-    /// Adds to whom a connection watches; unknown names and ids are left out. The link's updates are held
-    /// afterwards: the caller queues the answer and releases them, also on an error.
+    /// Adds to whom a connection watches; unknown names and ids are left out. The caller holds the link's updates
+    /// until it has queued the answer.
     ///
     /// # Errors
     /// The whole request is refused when it goes over the limit.
@@ -234,7 +239,7 @@ impl PresenceService {
         user: UserId,
         id: ConnectionId,
         link: &Arc<dyn Link>,
-        whom: PeopleRef,
+        whom: Whom,
     ) -> Result<Vec<Seen>, WatchError> {
         let ids = self.ids(whom).await?;
         self.0.hub.watch(user, id, link, ids).await
@@ -255,11 +260,11 @@ impl PresenceService {
         Ok(())
     }
 
-    async fn ids(&self, whom: PeopleRef) -> Result<Vec<UserId>, StoreError> {
+    async fn ids(&self, whom: Whom) -> Result<Vec<UserId>, StoreError> {
         match whom {
-            PeopleRef::Ids(ids) => Ok(ids),
-            names @ PeopleRef::Names(_) => {
-                let people = self.0.store.people(None, names).await?;
+            Whom::Ids(ids) => Ok(ids),
+            Whom::Names(names) => {
+                let people = self.0.store.people(None, PeopleRef::Names(names)).await?;
                 Ok(people
                     .into_iter()
                     .flatten()
@@ -550,11 +555,11 @@ impl PresenceService {
 
     // --- stopping -----------------------------------------------------------------------------------------
 
-    /// Ends every session and takes everybody offline, without telling anybody: all are about to be told that the
-    /// server stops.
-    pub fn shut_down(&self) {
-        self.0.tracker.shut_down();
+    /// Ends every session and takes everybody offline. Nobody is told: the connections, which are returned, are to be
+    /// told that the server stops. No connection is taken from now on.
+    pub fn shut_down(&self) -> Vec<Arc<dyn Link>> {
         self.0.active.write_all();
+        self.0.tracker.shut_down()
     }
 
     /// Writes what changed since the last flush; `false` when the store could not take it, which keeps it for the

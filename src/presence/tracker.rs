@@ -14,7 +14,7 @@ use crate::store::PresenceColumns;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Locks are spread over this many maps, so that people do not wait for each other.
@@ -64,6 +64,7 @@ pub struct Tracker {
     transitions: AtomicU64,
     version: AtomicU64,
     next_connection: AtomicU64,
+    is_closed: AtomicBool,
 }
 
 impl Tracker {
@@ -85,6 +86,7 @@ impl Tracker {
             transitions: AtomicU64::new(0),
             version: AtomicU64::new(0),
             next_connection: AtomicU64::new(1),
+            is_closed: AtomicBool::new(false),
         })
     }
 
@@ -140,7 +142,7 @@ impl Tracker {
     /// Counts a connection, in the foreground.
     ///
     /// # Errors
-    /// When the user or the server has as many as it may; nothing has changed then.
+    /// When the user or the server has as many as it may, or the server stops; nothing has changed then.
     pub fn attach(&self, id: ConnectionId, new: NewConnection) -> Result<(), TooMany> {
         let room = |count: usize| (count < self.settings.max_connections).then_some(count + 1);
         if self
@@ -157,7 +159,9 @@ impl Tracker {
                 .schedule(until.since(now), Due::Expiry(user, id));
         }
         let changed = self.change(user, Some(new.username.clone()), |tracked, rules| {
-            if tracked.connections.len() >= self.settings.max_connections_per_user {
+            // Looked at under the lock: `shut_down` passes every shard after it has closed.
+            let is_closed = self.is_closed.load(Ordering::SeqCst);
+            if is_closed || tracked.connections.len() >= self.settings.max_connections_per_user {
                 return None;
             }
             Some(tracked.attach(id, new, now, rules))
@@ -222,11 +226,15 @@ impl Tracker {
         }
     }
 
-    /// Every session ends and everybody is offline, in memory and in the dirty set; nobody is told.
-    pub fn shut_down(&self) {
+    /// Every session ends and everybody is offline, in memory and in the dirty set; nobody is told. Returns the
+    /// connections there were; no other is taken from now on.
+    pub fn shut_down(&self) -> Vec<Arc<dyn Link>> {
+        self.is_closed.store(true, Ordering::SeqCst);
         let now = self.clock.now();
+        let mut links = Vec::new();
         for shard in &self.shards {
             for tracked in shard.lock().values_mut() {
+                links.extend(tracked.connections.iter().map(|c| c.link.clone()));
                 let effects = tracked.shut_down(now);
                 if effects.transition {
                     self.online.fetch_sub(1, Ordering::Relaxed);

@@ -12,6 +12,7 @@ impl Link for NoLink {
     fn push_message(&self, _: &Arc<Encoded<NewMessage>>) {}
     fn flush(self: Arc<Self>) {}
     fn close(&self, _: CloseReason) {}
+    fn shut_down(&self, _: Duration) {}
 }
 
 const RULES: Rules = Rules {

@@ -1,0 +1,165 @@
+//! One authenticated client, whatever its transport: what it may ask for and what it is answered.
+
+use super::wire::{People, Request, WireError};
+use crate::metrics::RealtimeCounters;
+use crate::model::{ClientInfo, ConnectionId, Credential, DeviceType, Identity, Principal, Timestamp, UserIdentity};
+use crate::presence::link::{Link, Seen};
+use crate::presence::tracked::NewConnection;
+use crate::presence::{Ending, OpenError, PresenceService, WatchError};
+use governor::DefaultDirectRateLimiter;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// What a client says of itself when it connects.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Handshake {
+    /// The credential.
+    pub token: Option<String>,
+    /// A stable name of the device.
+    pub device_id: Option<String>,
+    /// `ios`, `android` or `web`.
+    pub device_type: Option<String>,
+}
+
+impl Handshake {
+    /// Characters of a device id at most.
+    const DEVICE_ID_CHARS: usize = 100;
+
+    /// The device, checked.
+    ///
+    /// # Errors
+    /// What is wrong with which field.
+    pub fn device(&self) -> Result<(Option<Arc<str>>, Option<DeviceType>), WireError> {
+        if let Some(id) = &self.device_id {
+            crate::model::validate::text("deviceId", id, 1, Self::DEVICE_ID_CHARS)
+                .map_err(|why| WireError::new("invalid", why.to_string()))?;
+        }
+        let device_type = match &self.device_type {
+            Some(word) => {
+                let read = word.parse::<DeviceType>();
+                Some(read.map_err(|why| WireError::new("invalid", format!("deviceType {why}")))?)
+            }
+            None => None,
+        };
+        Ok((self.device_id.as_deref().map(Into::into), device_type))
+    }
+}
+
+/// A client that was taken.
+pub struct Client {
+    presence: PresenceService,
+    counters: RealtimeCounters,
+    user: UserIdentity,
+    id: ConnectionId,
+    link: Arc<dyn Link>,
+    limiter: DefaultDirectRateLimiter,
+}
+
+impl Client {
+    /// Takes a connection of `identity`. Returns the snapshot it is owed; the caller holds the link's updates until
+    /// it has queued that.
+    ///
+    /// # Errors
+    /// `unauthorized` for an API key, `too_many_connections`, or the store's failure.
+    pub async fn open(
+        presence: &PresenceService,
+        counters: &RealtimeCounters,
+        limiter: DefaultDirectRateLimiter,
+        identity: Identity,
+        device_id: Option<Arc<str>>,
+        client: ClientInfo,
+        link: Arc<dyn Link>,
+    ) -> Result<(Self, Vec<Seen>), WireError> {
+        let Principal::User(user) = identity.principal else {
+            return Err(WireError::new("unauthorized", "API keys cannot open realtime connections"));
+        };
+        let new = NewConnection {
+            user_id: user.id,
+            username: user.username.shared(),
+            device_id,
+            credential: user.credential.clone(),
+            expires_at: identity.expires_at,
+            client: Arc::new(client),
+            link: link.clone(),
+        };
+        let opened = presence.open(new, user.role).await.map_err(|error| {
+            counters.refused.inc();
+            match error {
+                OpenError::TooMany => WireError::new("too_many_connections", "too many connections"),
+                OpenError::Service(error) => error.into(),
+            }
+        })?;
+        let client = Self {
+            presence: presence.clone(),
+            counters: counters.clone(),
+            user,
+            id: opened.id,
+            link,
+            limiter,
+        };
+        client.touch();
+        Ok((client, opened.snapshot))
+    }
+
+    /// Handles one event. `reply` queues the acknowledgement (or the `error` event); what must come after it is let
+    /// go only then.
+    pub async fn handle(
+        &self,
+        event: &str,
+        data: Option<&RawValue>,
+        reply: impl FnOnce(Result<Value, WireError>),
+    ) {
+        self.counters.events.inc();
+        if self.limiter.check().is_err() {
+            return reply(Err(WireError::new("rate_limited", "too many events; slow down")));
+        }
+        self.touch();
+        let request = match Request::parse(event, data) {
+            Ok(request) => request,
+            Err(error) => return reply(Err(error)),
+        };
+        match request {
+            Request::Heartbeat => reply(Ok(json!({}))),
+            Request::UpdatePresence { user_id, .. } if user_id.is_some_and(|id| id != self.user.id) => {
+                reply(Err(WireError::new("forbidden", "userId must be your own")));
+            }
+            Request::UpdatePresence { status, .. } => {
+                self.presence.set_status(self.user.id, self.id, status);
+                reply(Ok(json!({ "status": status })));
+            }
+            Request::Watch(whom) => {
+                self.link.hold_presence();
+                let seen = self.presence.watch(self.user.id, self.id, &self.link, whom).await;
+                reply(seen.map(|seen| json!(People::from(&*seen))).map_err(watch_error));
+                self.link.release_presence();
+            }
+            Request::Unwatch(whom) => {
+                let done = self.presence.unwatch(self.user.id, self.id, whom).await;
+                reply(done.map(|()| json!({})).map_err(watch_error));
+            }
+        }
+    }
+
+    /// The connection ended at `at`.
+    pub fn closed(&self, at: Timestamp, ending: Ending) {
+        self.presence.closed(self.user.id, self.id, at, ending);
+    }
+
+    fn touch(&self) {
+        let sign_in = match self.user.credential {
+            Credential::SignIn(id) => Some(id),
+            Credential::Jwt { .. } => None,
+        };
+        self.presence.touch(self.user.id, sign_in);
+    }
+}
+
+fn watch_error(error: WatchError) -> WireError {
+    match error {
+        WatchError::TooMany => WireError::new("limit_exceeded", error.to_string()),
+        WatchError::Store(error) => crate::error::Error::from(error).into(),
+    }
+}

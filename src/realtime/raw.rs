@@ -1,0 +1,300 @@
+//! Raw WebSocket at `/ws`: text frames `{"event":NAME,"data":…,"ack"?:N}`, one task a connection.
+
+use super::admission::Admission;
+use super::client::{Client, Handshake};
+use super::frame::Frame;
+use super::outbox::{Cause, Close, Outbox};
+use super::stream::upgraded;
+use super::websocket::{HandshakeError, Incoming, WebSocket, handshake};
+use super::wire::{self, People, WireError, close_code};
+use super::{Realtime, Refusal, system_timestamp};
+use crate::auth::client::Client as Peer;
+use crate::error::Error;
+use crate::model::{DeviceType, Identity, UserId};
+use crate::presence::Ending;
+use crate::presence::link::{CloseReason, Encoded, Link, NewMessage, Protocol, Seen, Update};
+use hyper::upgrade::OnUpgrade;
+use poem::{Request, Response};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A message of a client at most, in bytes.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// How long a client without a token may take for its `auth`.
+const AUTH_TIME: Duration = Duration::from_secs(5);
+
+#[derive(Deserialize)]
+struct TextFrame<'a> {
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    ack: Option<u64>,
+}
+
+/// What stands before a connection.
+struct Start {
+    peer: Peer,
+    handshake: Handshake,
+    /// From the request itself; without a token in it, the first frame must bring one.
+    identity: Option<Result<Identity, Error>>,
+    admission: Admission,
+}
+
+/// Answers a request for `/ws`.
+///
+/// # Errors
+/// What to answer instead of a 101.
+pub(super) async fn accept(realtime: &Realtime, request: &Request) -> Result<Response, Refusal> {
+    let headers = request.headers();
+    realtime.check_origin(request)?;
+    let peer = realtime.peer(request, None);
+    let handshake_data: Handshake =
+        request.uri().query().map(|query| serde_urlencoded::from_str(query).unwrap_or_default()).unwrap_or_default();
+    let admission = realtime.admissions.admit(peer.address).ok_or(Refusal::TooManyUnauthenticated)?;
+    let (response, promise) = handshake(request).map_err(Refusal::Handshake)?;
+    let token = super::bearer(headers).map(str::to_owned).or_else(|| handshake_data.token.clone());
+    let identity = match token {
+        Some(token) => match realtime.auth.authenticate(&token).await {
+            Err(Error::Unavailable) => return Err(Refusal::Service(Error::Unavailable)),
+            checked => Some(checked),
+        },
+        None => None,
+    };
+    let start = Start {
+        peer,
+        handshake: handshake_data,
+        identity,
+        admission,
+    };
+    let connection = Connection {
+        realtime: realtime.clone(),
+    };
+    realtime.tasks.spawn(connection.run(promise, Box::new(start)));
+    Ok(response)
+}
+
+struct Connection {
+    realtime: Realtime,
+}
+
+/// An end before there was a client.
+struct Rejected(Close);
+
+impl Connection {
+    async fn run(self, promise: OnUpgrade, start: Box<Start>) {
+        let Ok((stream, early)) = upgraded(promise).await else {
+            return;
+        };
+        let outbox = Outbox::new(&self.realtime.flusher);
+        self.realtime.raw_heartbeat.watch(&outbox);
+        let mut socket = WebSocket::new(stream, &early, outbox.clone(), MAX_MESSAGE_BYTES);
+        drop(early);
+        // Boxed, so that what is needed once is not kept for the connection's life.
+        match Box::pin(self.begin(&mut socket, start)).await {
+            Ok(client) => {
+                let ending = Self::serve(&client, &mut socket).await;
+                let at = if ending.is_silent() {
+                    system_timestamp(outbox.last_received_at())
+                } else {
+                    self.realtime.clock.now()
+                };
+                client.closed(at, ending.presence());
+                drop(client);
+                Box::pin(ending.finish(socket)).await;
+            }
+            Err(Some(Rejected(close))) => Box::pin(socket.close(close.code, &close.reason)).await,
+            Err(None) => {}
+        }
+    }
+
+    /// Authenticates and takes the client, and queues its snapshot. `Err(None)`: the transport is gone.
+    async fn begin(&self, socket: &mut WebSocket, start: Box<Start>) -> Result<Client, Option<Rejected>> {
+        let outbox = socket.outbox().clone();
+        let Start {
+            mut peer,
+            mut handshake,
+            identity,
+            admission,
+        } = *start;
+        let identity = match identity {
+            Some(checked) => checked,
+            None => {
+                let first = tokio::time::timeout(AUTH_TIME, first_frame(socket)).await;
+                let (auth, ack) = first.map_err(|_| Some(rejected(close_code::NO_AUTH, "no auth in time")))??;
+                let checked = match &auth.token {
+                    Some(token) => self.realtime.auth.authenticate(token).await,
+                    None => Err(Error::Unauthorized),
+                };
+                if checked.is_ok()
+                    && let Some(ack) = ack
+                {
+                    outbox.push_reply(ack_frame(ack, Ok(json!({}))));
+                }
+                handshake = auth;
+                checked
+            }
+        };
+        let identity = identity.map_err(|error| Some(reject(&outbox, error.into())))?;
+        let (device_id, device_type) = handshake.device().map_err(|error| Some(reject(&outbox, error)))?;
+        peer.info.device_type = device_type.or(peer.info.device_type);
+        let link: Arc<dyn Link> = Arc::new(RawLink {
+            outbox: outbox.clone(),
+            realtime: self.realtime.clone(),
+        });
+        link.hold_presence();
+        let opened = self.realtime.open(identity, device_id, peer.info, link.clone()).await;
+        let (client, snapshot) = opened.map_err(|error| Some(reject(&outbox, error)))?;
+        drop(admission);
+        outbox.push(snapshot_frame(Protocol::Raw, &snapshot));
+        link.release_presence();
+        Ok(client)
+    }
+
+    async fn serve(client: &Client, socket: &mut WebSocket) -> End {
+        let outbox = socket.outbox().clone();
+        loop {
+            match socket.next().await {
+                Incoming::Text(text) => {
+                    let Ok(TextFrame { event, data, ack }) = serde_json::from_str(&text) else {
+                        let error = WireError::new("bad_frame", "must be {\"event\":NAME,\"data\":…,\"ack\"?:N}");
+                        outbox.push_reply(wire::event(Protocol::Raw, "error", &error));
+                        continue;
+                    };
+                    client.handle(&event, data, |answer| answer_with(&outbox, ack, answer)).await;
+                }
+                Incoming::Binary(_) => return End::Broken(1003, "text frames only"),
+                Incoming::Closed(code) => return End::Client(code),
+                Incoming::Lost => return End::Lost,
+                Incoming::Violation(violation) => return End::Broken(violation.code, violation.reason),
+                Incoming::Asked(close) => return End::Asked(close),
+            }
+        }
+    }
+}
+
+/// How a connection with a client ended.
+enum End {
+    Client(Option<u16>),
+    Lost,
+    Broken(u16, &'static str),
+    Asked(Close),
+}
+
+impl End {
+    /// Whether the client fell silent before, and ended when it was last heard.
+    fn is_silent(&self) -> bool {
+        matches!(self, Self::Asked(close) if matches!(close.cause, Cause::PingTimeout | Cause::SlowConsumer))
+    }
+
+    fn presence(&self) -> Ending {
+        match self {
+            Self::Client(_) => Ending::Client,
+            _ => Ending::Lost,
+        }
+    }
+
+    async fn finish(self, socket: WebSocket) {
+        match self {
+            Self::Client(code) => socket.answer_close(code).await,
+            Self::Lost => {}
+            Self::Broken(code, reason) => socket.close(code, reason).await,
+            Self::Asked(close) => socket.close(close.code, &close.reason).await,
+        }
+    }
+}
+
+/// The `auth` that must come first.
+async fn first_frame(socket: &mut WebSocket) -> Result<(Handshake, Option<u64>), Option<Rejected>> {
+    let unauthorized = || Some(rejected(close_code::UNAUTHORIZED, "the first frame must be auth"));
+    match socket.next().await {
+        Incoming::Text(text) => {
+            let frame: TextFrame<'_> = serde_json::from_str(&text).map_err(|_| unauthorized())?;
+            if frame.event != "auth" {
+                return Err(unauthorized());
+            }
+            let data = frame.data.map_or("{}", RawValue::get);
+            let handshake = serde_json::from_str(data).map_err(|_| unauthorized())?;
+            Ok((handshake, frame.ack))
+        }
+        Incoming::Binary(_) => Err(unauthorized()),
+        Incoming::Closed(_) | Incoming::Lost => Err(None),
+        Incoming::Violation(violation) => Err(Some(rejected(violation.code, violation.reason))),
+        Incoming::Asked(close) => Err(Some(Rejected(close))),
+    }
+}
+
+fn rejected(code: u16, reason: &str) -> Rejected {
+    Rejected(Close::server(code, reason))
+}
+
+/// Says why in an `error` event and closes with the code for it.
+fn reject(outbox: &Outbox, error: WireError) -> Rejected {
+    let code = match error.code {
+        "unauthorized" => close_code::UNAUTHORIZED,
+        "too_many_connections" => close_code::TOO_MANY,
+        "unavailable" => close_code::TRY_AGAIN,
+        "invalid" => close_code::POLICY,
+        _ => close_code::INTERNAL,
+    };
+    outbox.push_reply(wire::event(Protocol::Raw, "error", &error));
+    rejected(code, error.code)
+}
+
+fn ack_frame(ack: u64, answer: Result<Value, WireError>) -> Frame {
+    let data = super::ack_value(answer);
+    Frame::text(&json!({ "ack": ack, "data": data }).to_string())
+}
+
+fn answer_with(outbox: &Outbox, ack: Option<u64>, answer: Result<Value, WireError>) {
+    match (ack, answer) {
+        (Some(ack), answer) => outbox.push_reply(ack_frame(ack, answer)),
+        (None, Err(error)) => outbox.push_reply(wire::event(Protocol::Raw, "error", &error)),
+        (None, Ok(_)) => {}
+    }
+}
+
+pub(super) fn snapshot_frame(protocol: Protocol, snapshot: &[Seen]) -> Frame {
+    wire::event(protocol, "presence_snapshot", &People::from(snapshot))
+}
+
+struct RawLink {
+    outbox: Arc<Outbox>,
+    realtime: Realtime,
+}
+
+impl Link for RawLink {
+    fn push_presence(&self, update: &Arc<Encoded<Update>>) {
+        self.outbox.push_latest(update.payload.user_id.0 as u64, self.realtime.update_frame(Protocol::Raw, update));
+    }
+    fn forget_presence(&self, subject: UserId) {
+        self.outbox.forget(subject.0 as u64);
+    }
+    fn hold_presence(&self) {
+        self.outbox.hold();
+    }
+    fn release_presence(&self) {
+        self.outbox.release();
+    }
+    fn push_message(&self, message: &Arc<Encoded<NewMessage>>) {
+        self.outbox.push(super::message_frame(Protocol::Raw, message));
+    }
+    fn flush(self: Arc<Self>) {
+        self.outbox.flush();
+    }
+    fn close(&self, reason: CloseReason) {
+        let (code, error) = wire::close_of(reason);
+        self.outbox.push_reply(wire::event(Protocol::Raw, "error", &error));
+        self.outbox.request_close(Close::server(code, error.code));
+    }
+    fn shut_down(&self, reconnect_after: Duration) {
+        self.outbox.push_reply(wire::server_shutdown(Protocol::Raw, reconnect_after));
+        let reason = wire::shutdown_reason(reconnect_after);
+        self.outbox.request_close(Close::server(close_code::SHUTDOWN, reason));
+    }
+}
