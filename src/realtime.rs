@@ -1,6 +1,6 @@
 //! One connection's life, whatever its transport.
 //!
-//! The layers, from the wire up; none of them knows about users, presence or the store:
+//! The layers, from the wire up; none of these knows about users, presence or the store:
 //!
 //! | module | holds |
 //! | --- | --- |
@@ -11,11 +11,232 @@
 //! | [`stream`] | the raw stream that is left after an HTTP upgrade |
 //! | [`websocket`] | the opening handshake and the I/O of one WebSocket |
 //! | [`socketio`] | Engine.IO 4 and Socket.IO 5 with a handler trait each |
+//!
+//! On top of them lastseen's own: [`wire`] (the event vocabulary), [`client`] (one authenticated client), `raw`
+//! (`/ws`), `handler` (`/socket.io/`), [`origin`] and [`admission`] (who may connect), and [`Realtime`], which owns it
+//! all.
 
+pub mod admission;
+pub mod client;
 pub mod flusher;
 pub mod frame;
+mod handler;
 pub mod heartbeat;
+pub mod origin;
 pub mod outbox;
+mod raw;
 pub mod socketio;
 pub mod stream;
 pub mod websocket;
+pub mod wire;
+
+use crate::auth::Auth;
+use crate::auth::client::{Client as Peer, ClientRules};
+use crate::error::Error;
+use crate::metrics::RealtimeCounters;
+use crate::model::{ClientInfo, Clock, DeviceType, Identity, Timestamp};
+use crate::presence::PresenceService;
+use crate::presence::link::{Encoded, Link, NewMessage, Protocol, Seen, Update};
+use admission::Admissions;
+use client::Client;
+use flusher::{Flusher, Limits};
+use frame::Frame;
+use governor::{Quota, RateLimiter};
+use heartbeat::Heartbeat;
+use http::HeaderMap;
+use poem::web::RemoteAddr;
+use poem::{Request, Response};
+use rand::Rng as _;
+use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use websocket::HandshakeError;
+use wire::WireError;
+
+/// After a shutdown clients come back within this time, each at a moment of its own.
+const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
+
+/// Settings of the realtime layer.
+#[derive(Clone, Debug)]
+pub struct RealtimeSettings {
+    /// Other origins whose pages may connect.
+    pub cors_origins: Vec<String>,
+    /// What is believed and kept of a client's address.
+    pub client_rules: ClientRules,
+    /// Between two pings.
+    pub ping_interval: Duration,
+    /// For the answer.
+    pub ping_timeout: Duration,
+    /// Events a second and connection.
+    pub event_rate: NonZeroU32,
+    /// Events at once.
+    pub event_burst: NonZeroU32,
+    /// Connections not signed in yet that one address may hold.
+    pub max_unauthenticated_per_address: usize,
+    /// A socket that stays full for this long is closed.
+    pub slow_consumer_timeout: Duration,
+}
+
+/// Why a request for a connection is not answered with one.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Its `Origin` may not connect.
+    Origin,
+    /// Its address holds too many connections that are not signed in.
+    TooManyUnauthenticated,
+    /// It is no WebSocket handshake.
+    Handshake(HandshakeError),
+    /// A service could not answer.
+    Service(Error),
+}
+
+/// Owns every realtime connection; cheap to clone.
+#[derive(Clone)]
+pub struct Realtime(Arc<Inner>);
+
+/// What connections share.
+pub struct Inner {
+    auth: Auth,
+    presence: PresenceService,
+    counters: RealtimeCounters,
+    clock: Clock,
+    settings: RealtimeSettings,
+    admissions: Arc<Admissions>,
+    flusher: Arc<Flusher>,
+    raw_heartbeat: Arc<Heartbeat>,
+    /// The tasks of raw connections.
+    tasks: TaskTracker,
+    /// Stops what serves the connections, once they are gone.
+    stop: CancellationToken,
+}
+
+impl std::ops::Deref for Realtime {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Realtime {
+    /// With no connections; starts the tasks that serve them.
+    pub fn start(
+        auth: Auth,
+        presence: PresenceService,
+        counters: RealtimeCounters,
+        clock: Clock,
+        settings: RealtimeSettings,
+    ) -> Self {
+        let limits = Limits {
+            stall: settings.slow_consumer_timeout,
+            ..Limits::default()
+        };
+        let flusher = Flusher::new(limits);
+        let raw_heartbeat =
+            Heartbeat::new(&flusher, settings.ping_interval, settings.ping_timeout, Frame::ping(b""));
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(flusher.clone().run(stop.clone()));
+        tasks.spawn(raw_heartbeat.clone().run(stop.clone()));
+        Self(Arc::new(Inner {
+            auth,
+            presence,
+            counters,
+            clock,
+            admissions: Admissions::new(settings.max_unauthenticated_per_address),
+            settings,
+            flusher,
+            raw_heartbeat,
+            tasks,
+            stop,
+        }))
+    }
+
+    /// Answers a request for `/ws`.
+    ///
+    /// # Errors
+    /// What to answer instead of a 101.
+    pub async fn raw(&self, request: &Request) -> Result<Response, Refusal> {
+        raw::accept(self, request).await
+    }
+
+    /// Tells every connection that the server stops, each with its own random moment to come back, and waits until
+    /// all are closed. Presence has been ended before.
+    pub async fn shut_down(&self, links: Vec<Arc<dyn Link>>) {
+        for link in links {
+            let after = rand::rng().random_range(Duration::ZERO..RECONNECT_SPREAD);
+            link.shut_down(after);
+        }
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Inner {
+    fn check_origin(&self, request: &Request) -> Result<(), Refusal> {
+        let trusted = self.settings.client_rules.trusts(peer_ip(request));
+        if origin::is_allowed(request.headers(), trusted, &self.settings.cors_origins) {
+            return Ok(());
+        }
+        self.counters.refused.inc();
+        Err(Refusal::Origin)
+    }
+
+    fn peer(&self, request: &Request, device: Option<DeviceType>) -> Peer {
+        Peer::of(request.headers(), peer_ip(request), device, &self.settings.client_rules)
+    }
+
+    async fn open(
+        &self,
+        identity: Identity,
+        device_id: Option<Arc<str>>,
+        client: ClientInfo,
+        link: Arc<dyn Link>,
+    ) -> Result<(Client, Vec<Seen>), WireError> {
+        let quota = Quota::per_second(self.settings.event_rate).allow_burst(self.settings.event_burst);
+        let limiter = RateLimiter::direct(quota);
+        Client::open(&self.presence, &self.counters, limiter, identity, device_id, client, link).await
+    }
+
+    /// The frame of an update, encoded by the first who needs it.
+    fn update_frame(&self, protocol: Protocol, update: &Encoded<Update>) -> Frame {
+        self.counters.deliveries.inc();
+        Frame::from_wire(update.get(protocol, |update| {
+            self.counters.encodings.inc();
+            wire::presence_update(protocol, update).wire().clone()
+        }))
+    }
+}
+
+fn message_frame(protocol: Protocol, message: &Encoded<NewMessage>) -> Frame {
+    Frame::from_wire(message.get(protocol, |message| wire::message(protocol, message).wire().clone()))
+}
+
+/// What an acknowledgement carries, in both protocols.
+fn ack_value(answer: Result<Value, WireError>) -> Value {
+    match answer {
+        Ok(data) => json!({ "success": true, "data": data }),
+        Err(error) => json!({ "success": false, "error": error }),
+    }
+}
+
+/// The bearer token of a request's head (RFC 6750, section 2.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn peer_ip(request: &Request) -> IpAddr {
+    let RemoteAddr(address) = request.remote_addr();
+    // Only a socket that is no TCP socket has no address, and none of ours is.
+    address.as_socket_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), std::net::SocketAddr::ip)
+}
+
+fn system_timestamp(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(0).plus(since)
+}
