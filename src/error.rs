@@ -42,8 +42,9 @@ pub enum Error {
         /// How long until one is let through again.
         retry_after: Duration,
     },
-    /// The store cannot take a write or answer now (503); nothing was changed.
-    #[error("the database cannot take this now; nothing was changed")]
+    /// The store cannot take a write or answer now, or too many passwords wait to be hashed (503); nothing was
+    /// changed.
+    #[error("the server cannot take this now; nothing was changed")]
     Unavailable,
     /// Our fault (500). The cause is logged once and never shown.
     #[error("internal error")]

@@ -1,0 +1,210 @@
+//! Who is at the other end of a request: address, device type, country, User-Agent.
+//!
+//! The full address is for limits only and is never stored; [`ClientInfo`] holds what may be stored, as private as
+//! the settings ask. A database of addresses for country and region is not looked into here.
+
+use crate::model::{ClientInfo, DeviceType};
+use http::HeaderMap;
+use http::header::{FORWARDED, HeaderName, USER_AGENT};
+use ipnet::IpNet;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+mod forwarded;
+
+/// Bytes kept of a User-Agent.
+const USER_AGENT_BYTES: usize = 512;
+
+/// How much of an address is stored (`--ip-privacy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum IpPrivacy {
+    /// All of it.
+    #[default]
+    Full,
+    /// The network: an IPv4 /24, an IPv6 /48.
+    Truncated,
+    /// Nothing.
+    None,
+}
+
+impl IpPrivacy {
+    /// The word on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Truncated => "truncated",
+            Self::None => "none",
+        }
+    }
+
+    /// What may be stored of `address`. An IPv4 address mapped into IPv6 is an IPv4 address.
+    pub fn apply(self, address: IpAddr) -> Option<String> {
+        let address = address.to_canonical();
+        match (self, address) {
+            (Self::None, _) => None,
+            (Self::Full, _) => Some(address.to_string()),
+            (Self::Truncated, IpAddr::V4(v4)) => {
+                Some(Ipv4Addr::from_bits(v4.to_bits() & !0xff).to_string())
+            }
+            (Self::Truncated, IpAddr::V6(v6)) => {
+                Some(Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80).to_string())
+            }
+        }
+    }
+}
+
+impl fmt::Display for IpPrivacy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for IpPrivacy {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        match s {
+            "full" => Ok(Self::Full),
+            "truncated" => Ok(Self::Truncated),
+            "none" => Ok(Self::None),
+            _ => Err("must be one of: full, truncated, none".into()),
+        }
+    }
+}
+
+/// The settings that decide what is believed and what is stored.
+#[derive(Clone, Debug, Default)]
+pub struct ClientRules {
+    /// Peers whose forwarding headers are believed (`--trusted-proxies`).
+    pub trusted_proxies: Vec<IpNet>,
+    /// What is stored of addresses (`--ip-privacy`).
+    pub ip_privacy: IpPrivacy,
+    /// The header in which a trusted proxy names the country (`--country-header`).
+    pub country_header: Option<HeaderName>,
+}
+
+impl ClientRules {
+    /// Whether forwarding headers from `peer` are believed.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.trusted_proxies.iter().any(|net| net.contains(&peer))
+    }
+}
+
+/// Who is at the other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The full address, for limits. Not to be stored or logged.
+    pub address: IpAddr,
+    /// What may be stored.
+    pub info: ClientInfo,
+}
+
+impl Client {
+    /// From a request's head and the address of its socket's peer; `handshake` is the device type that a realtime
+    /// client gave in its handshake, which goes before every header.
+    pub fn of(
+        headers: &HeaderMap,
+        peer: IpAddr,
+        handshake: Option<DeviceType>,
+        rules: &ClientRules,
+    ) -> Self {
+        let address = address(headers, peer, rules);
+        let user_agent = headers
+            .get(USER_AGENT)
+            .map(|value| shortened(&String::from_utf8_lossy(value.as_bytes())))
+            .filter(|text| !text.is_empty());
+        let device_type = handshake
+            .or_else(|| device_header(headers))
+            .or_else(|| user_agent.as_deref().and_then(device_of_user_agent));
+        Self {
+            address,
+            info: ClientInfo {
+                device_type,
+                ip_address: rules.ip_privacy.apply(address),
+                country_code: country(headers, peer, rules),
+                user_agent,
+            },
+        }
+    }
+}
+
+/// The client's address: the peer's, or, when the peer is trusted, the right-most hop that is not, of `Forwarded`
+/// (RFC 7239) if there is one, else of `X-Forwarded-For`. If every hop is trusted, the left-most: the request began
+/// inside. A hop that is no address on the way there (`unknown`, an obfuscated name, rubbish) leaves the peer's.
+pub fn address(headers: &HeaderMap, peer: IpAddr, rules: &ClientRules) -> IpAddr {
+    let peer = peer.to_canonical();
+    if !rules.trusts(peer) {
+        return peer;
+    }
+    let hops = if headers.contains_key(FORWARDED) {
+        forwarded::of_forwarded(headers)
+    } else {
+        forwarded::of_x_forwarded_for(headers)
+    };
+    let mut client = peer;
+    for hop in hops.iter().rev() {
+        match hop {
+            None => return peer,
+            Some(hop) => client = *hop,
+        }
+        if !rules.trusts(client) {
+            break;
+        }
+    }
+    client
+}
+
+fn country(headers: &HeaderMap, peer: IpAddr, rules: &ClientRules) -> Option<String> {
+    let name = rules.country_header.as_ref()?;
+    if !rules.trusts(peer) {
+        return None;
+    }
+    let code = headers
+        .get(name)?
+        .to_str()
+        .ok()?
+        .trim()
+        .to_ascii_uppercase();
+    // XX and ZZ stand for "not known" and are no country of ISO 3166.
+    let is_country = code.len() == 2
+        && code.bytes().all(|b| b.is_ascii_uppercase())
+        && !["XX", "ZZ"].contains(&code.as_str());
+    is_country.then_some(code)
+}
+
+fn device_header(headers: &HeaderMap) -> Option<DeviceType> {
+    let text = headers.get("x-device-type")?.to_str().ok()?;
+    text.trim().to_ascii_lowercase().parse().ok()
+}
+
+/// By the first rule that fits: `iPhone`, `iPad`, `iPod`, `iOS` or Apple's own HTTP stack (`CFNetwork`) is ios;
+/// `Android`, `okhttp` or `Dalvik` is android; else `Mozilla/`, as all browsers say, is web. A browser on a telephone
+/// counts as the telephone: it is the device that is asked for. Anything else (scripts, servers) is unknown.
+pub fn device_of_user_agent(user_agent: &str) -> Option<DeviceType> {
+    let lower = user_agent.to_ascii_lowercase();
+    let any = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    // Windows Phone says "Android" and "iPhone" too, to be served the small pages.
+    if any(&["windows phone"]) {
+        return Some(DeviceType::Web);
+    }
+    if any(&["iphone", "ipad", "ipod", "cfnetwork", " ios ", "(ios"]) {
+        Some(DeviceType::Ios)
+    } else if any(&["android", "okhttp", "dalvik"]) {
+        Some(DeviceType::Android)
+    } else if any(&["mozilla/"]) {
+        Some(DeviceType::Web)
+    } else {
+        None
+    }
+}
+
+/// Without control characters, at most 512 bytes, whole characters.
+fn shortened(text: &str) -> String {
+    let mut short: String = text.chars().filter(|c| !c.is_control()).collect();
+    short.truncate(short.floor_char_boundary(USER_AGENT_BYTES));
+    short
+}
+
+#[cfg(test)]
+mod tests;

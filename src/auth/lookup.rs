@@ -1,0 +1,277 @@
+//! From a bearer token to an identity, through caches.
+//!
+//! Hits are remembered, misses never: a token made a moment ago must work at once. Every entry carries the moment
+//! before its look-up began (see [`super::epochs`]), and expiry is checked at each use.
+
+use super::epochs::{Epochs, Moment};
+use super::identity::Proof;
+use super::jwt::{CachedVerifier, Claims, Verifier};
+use super::token::{TokenHash, TokenKind};
+use super::{
+    Auth, Credential, Identity, JwtSub, MAX_BEARER_BYTES, Principal, Settings, UserIdentity,
+    store_error,
+};
+use crate::error::{Error, Result};
+use crate::model::{Role, User, UserId, Username};
+use crate::store::{ApiKey, SignIn};
+use quick_cache::sync::Cache;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// An answer of the store and the moment before it was asked.
+#[derive(Clone)]
+struct Seen<T> {
+    value: T,
+    moment: Moment,
+}
+
+/// What is needed of a user whom a host's token names.
+#[derive(Clone)]
+struct HostUser {
+    id: UserId,
+    username: Username,
+    role: Role,
+}
+
+pub(super) struct Caches {
+    pub(super) epochs: Epochs,
+    sign_ins: Cache<TokenHash, Arc<Seen<SignIn>>>,
+    /// The number of times that keys were forgotten.
+    key_epoch: AtomicU64,
+    keys: Cache<TokenHash, Arc<(ApiKey, u64)>>,
+    host_users: Cache<Arc<str>, Arc<Seen<HostUser>>>,
+    jwt: Option<CachedVerifier>,
+}
+
+impl Caches {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let capacity = settings.cache_capacity;
+        Self {
+            epochs: Epochs::default(),
+            sign_ins: Cache::new(capacity),
+            key_epoch: AtomicU64::new(0),
+            keys: Cache::new(capacity.min(1024)),
+            host_users: Cache::new(capacity),
+            jwt: settings
+                .jwt_secret
+                .as_ref()
+                .map(|secret| CachedVerifier::new(Verifier::from_secret(secret), capacity)),
+        }
+    }
+
+    pub(super) fn forget_keys(&self) {
+        self.key_epoch.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Auth {
+    /// Who presents `bearer`: an opaque token, an API key or a token of the host application.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`] when it is not, or no longer, accepted; [`Error::Unavailable`] when the store cannot
+    /// answer.
+    pub async fn authenticate(&self, bearer: &str) -> Result<Identity> {
+        if bearer.len() > MAX_BEARER_BYTES {
+            return Err(Error::Unauthorized);
+        }
+        let proof = match TokenKind::of(bearer) {
+            Some(TokenKind::SignIn) => Proof::SignIn(super::token::hash(bearer)),
+            Some(TokenKind::ApiKey) => Proof::Key(super::token::hash(bearer)),
+            None => {
+                let verifier = self.0.caches.jwt.as_ref().ok_or(Error::Unauthorized)?;
+                let claims = verifier.verify(bearer, self.0.clock.now()).map_err(|why| {
+                    tracing::debug!(%why, "a bearer token was not accepted");
+                    Error::Unauthorized
+                })?;
+                Proof::Jwt(claims)
+            }
+        };
+        self.identify(proof).await
+    }
+
+    /// The same identity as it is now, for an open connection after its user or its sign-ins have changed: name
+    /// and role may be other ones.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`] when its credential was revoked or has expired or its user is gone;
+    /// [`Error::Unavailable`] when the store cannot answer.
+    pub async fn renew(&self, identity: &Identity) -> Result<Identity> {
+        let renewed = self.identify(identity.proof.clone()).await?;
+        let same = match (&identity.principal, &renewed.principal) {
+            (Principal::User(then), Principal::User(now)) => then.id == now.id,
+            (Principal::Key { id: then, .. }, Principal::Key { id: now, .. }) => then == now,
+            _ => false,
+        };
+        // An external id may have been given to another user meanwhile.
+        if same {
+            Ok(renewed)
+        } else {
+            Err(Error::Unauthorized)
+        }
+    }
+
+    async fn identify(&self, proof: Proof) -> Result<Identity> {
+        match proof {
+            Proof::SignIn(hash) => self.by_sign_in(hash).await,
+            Proof::Key(hash) => self.by_key(hash).await,
+            Proof::Jwt(claims) => self.by_claims(claims).await,
+        }
+    }
+
+    async fn by_sign_in(&self, hash: TokenHash) -> Result<Identity> {
+        let caches = &self.0.caches;
+        let cached = caches
+            .sign_ins
+            .get(&hash)
+            .filter(|seen| caches.epochs.is_good(seen.value.user_id, seen.moment));
+        let seen = match cached {
+            Some(seen) => seen,
+            None => {
+                let moment = caches.epochs.before_look_up();
+                let found = self
+                    .0
+                    .store
+                    .sign_in_by_hash(hash)
+                    .await
+                    .map_err(store_error)?;
+                let Some(value) = found else {
+                    caches.sign_ins.remove(&hash);
+                    return Err(Error::Unauthorized);
+                };
+                let seen = Arc::new(Seen { value, moment });
+                caches.sign_ins.insert(hash, seen.clone());
+                seen
+            }
+        };
+        let sign_in = &seen.value;
+        if self.0.clock.now() >= sign_in.expires_at {
+            caches.sign_ins.remove(&hash);
+            return Err(Error::Unauthorized);
+        }
+        Ok(Identity {
+            principal: Principal::User(UserIdentity {
+                id: sign_in.user_id,
+                username: sign_in.username.clone(),
+                role: sign_in.role,
+                credential: Credential::SignIn(sign_in.id),
+            }),
+            expires_at: Some(sign_in.expires_at),
+            proof: Proof::SignIn(hash),
+        })
+    }
+
+    async fn by_key(&self, hash: TokenHash) -> Result<Identity> {
+        let caches = &self.0.caches;
+        let epoch = caches.key_epoch.load(Ordering::SeqCst);
+        let cached = caches.keys.get(&hash).filter(|seen| seen.1 == epoch);
+        let seen = match cached {
+            Some(seen) => seen,
+            None => {
+                let found = self
+                    .0
+                    .store
+                    .api_key_by_hash(hash)
+                    .await
+                    .map_err(store_error)?;
+                let Some(key) = found else {
+                    caches.keys.remove(&hash);
+                    return Err(Error::Unauthorized);
+                };
+                let seen = Arc::new((key, epoch));
+                caches.keys.insert(hash, seen.clone());
+                seen
+            }
+        };
+        Ok(Identity {
+            principal: Principal::Key {
+                id: seen.0.id,
+                role: seen.0.role,
+            },
+            expires_at: None,
+            proof: Proof::Key(hash),
+        })
+    }
+
+    async fn by_claims(&self, claims: Arc<Claims>) -> Result<Identity> {
+        claims
+            .check_times(self.0.clock.now())
+            .map_err(|_| Error::Unauthorized)?;
+        let user = self.host_user(&claims.sub).await?;
+        let role = if claims.admin { Role::Admin } else { user.role };
+        Ok(Identity {
+            principal: Principal::User(UserIdentity {
+                id: user.id,
+                username: user.username,
+                role,
+                credential: Credential::Jwt {
+                    key: claims.sign_in.clone(),
+                },
+            }),
+            expires_at: Some(claims.accepted_until()),
+            proof: Proof::Jwt(claims),
+        })
+    }
+
+    /// The user whom `sub` names.
+    async fn host_user(&self, sub: &str) -> Result<HostUser> {
+        let caches = &self.0.caches;
+        let cached = caches
+            .host_users
+            .get(sub)
+            .filter(|seen| caches.epochs.is_good(seen.value.id, seen.moment));
+        if let Some(seen) = cached {
+            return Ok(seen.value.clone());
+        }
+        let moment = caches.epochs.before_look_up();
+        let found = match self.0.settings.jwt_sub {
+            JwtSub::ExternalId => self.0.store.user_by_external_id(sub).await,
+            JwtSub::Id => match canonical_id(sub) {
+                Some(id) => self.0.store.user(id).await,
+                None => Ok(None),
+            },
+        };
+        let Some(User {
+            id, username, role, ..
+        }) = found.map_err(store_error)?
+        else {
+            caches.host_users.remove(sub);
+            return Err(Error::Unauthorized);
+        };
+        let value = HostUser { id, username, role };
+        let seen = Arc::new(Seen {
+            value: value.clone(),
+            moment,
+        });
+        caches.host_users.insert(sub.into(), seen);
+        Ok(value)
+    }
+}
+
+/// The user id that `sub` writes in its one plain form: neither `007` nor `+7` is 7.
+fn canonical_id(sub: &str) -> Option<UserId> {
+    let id: i64 = sub.parse().ok()?;
+    (id.to_string() == sub).then_some(UserId(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::canonical_id;
+    use crate::model::UserId;
+
+    #[test]
+    fn one_text_is_one_id() {
+        assert_eq!(canonical_id("7"), Some(UserId(7)));
+        for other in [
+            "",
+            "007",
+            "+7",
+            " 7",
+            "7.0",
+            "0x7",
+            "-0",
+            "9223372036854775808",
+        ] {
+            assert_eq!(canonical_id(other), None, "{other}");
+        }
+    }
+}
