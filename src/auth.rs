@@ -26,9 +26,7 @@ mod tests;
 pub mod token;
 pub mod window;
 
-pub use identity::{
-    Credential, Identity, JwtSub, NewAccount, Principal, Settings, SignedIn, UserIdentity,
-};
+pub use identity::{Identity, NewAccount, Settings, SignedIn};
 
 use crate::error::{Error, Result};
 use crate::model::{Clock, SignInId, UserId};

@@ -14,6 +14,7 @@
 //! | [`realtime`] | one connection's life: raw WebSocket and Socket.IO over the same outbox |
 //! | [`http`] | the JSON API |
 //! | [`app`] | wires the above; what `serve` and the tests share |
+//! | [`logging`] | log lines on standard error |
 //! | [`server`] | the accept loop and the drain order |
 //! | [`tasks`] | named, supervised periodic work |
 //! | [`cli`] | one file a subcommand |
@@ -33,6 +34,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod http;
+pub mod logging;
 pub mod metrics;
 pub mod model;
 pub mod presence;

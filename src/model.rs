@@ -9,16 +9,16 @@ mod settings;
 mod time;
 mod user;
 
-pub use identity::{Credential, Identity, Principal, UserIdentity};
+pub use identity::{Credential, Principal, UserIdentity};
 pub use ids::{
     ApiKeyId, BootId, ConnectionId, ConversationId, MessageId, SessionId, SignInId, UserId,
 };
 pub use pair::PairFacts;
 pub use presence::{PresenceView, Standing, Status, Transition};
 pub use session::{ClientInfo, DeviceType, EndReason, SessionRow};
-pub use settings::Audience;
+pub use settings::{Audience, IpPrivacy, JwtSub, Secret};
 pub use time::{Clock, Timestamp};
 pub use user::{
     ActivityStatus, FieldError, KeyRole, Person, ProfileFields, RESERVED_USERNAMES, Role, User,
-    Username, validate,
+    Username, Whom, validate,
 };

@@ -31,10 +31,11 @@ pub mod websocket;
 pub mod wire;
 
 use crate::auth::Auth;
+use crate::auth::Identity;
 use crate::auth::client::{Client as Peer, ClientRules};
 use crate::error::Error;
 use crate::metrics::RealtimeCounters;
-use crate::model::{ClientInfo, Clock, DeviceType, Identity, Timestamp};
+use crate::model::{ClientInfo, Clock, DeviceType, Timestamp};
 use crate::presence::PresenceService;
 use crate::presence::link::{Encoded, Link, NewMessage, Protocol, Seen, Update};
 use admission::Admissions;
@@ -135,8 +136,12 @@ impl Realtime {
             ..Limits::default()
         };
         let flusher = Flusher::new(limits);
-        let raw_heartbeat =
-            Heartbeat::new(&flusher, settings.ping_interval, settings.ping_timeout, Frame::ping(b""));
+        let raw_heartbeat = Heartbeat::new(
+            &flusher,
+            settings.ping_interval,
+            settings.ping_timeout,
+            Frame::ping(b""),
+        );
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(flusher.clone().run(stop.clone()));
         tasks.spawn(raw_heartbeat.clone().run(stop.clone()));
@@ -186,7 +191,12 @@ impl Inner {
     }
 
     fn peer(&self, request: &Request, device: Option<DeviceType>) -> Peer {
-        Peer::of(request.headers(), peer_ip(request), device, &self.settings.client_rules)
+        Peer::of(
+            request.headers(),
+            peer_ip(request),
+            device,
+            &self.settings.client_rules,
+        )
     }
 
     async fn open(
@@ -196,9 +206,19 @@ impl Inner {
         client: ClientInfo,
         link: Arc<dyn Link>,
     ) -> Result<(Client, Vec<Seen>), WireError> {
-        let quota = Quota::per_second(self.settings.event_rate).allow_burst(self.settings.event_burst);
+        let quota =
+            Quota::per_second(self.settings.event_rate).allow_burst(self.settings.event_burst);
         let limiter = RateLimiter::direct(quota);
-        Client::open(&self.presence, &self.counters, limiter, identity, device_id, client, link).await
+        Client::open(
+            &self.presence,
+            &self.counters,
+            limiter,
+            identity,
+            device_id,
+            client,
+            link,
+        )
+        .await
     }
 
     /// The frame of an update, encoded by the first who needs it.
@@ -212,7 +232,9 @@ impl Inner {
 }
 
 fn message_frame(protocol: Protocol, message: &Encoded<NewMessage>) -> Frame {
-    Frame::from_wire(message.get(protocol, |message| wire::message(protocol, message).wire().clone()))
+    Frame::from_wire(message.get(protocol, |message| {
+        wire::message(protocol, message).wire().clone()
+    }))
 }
 
 /// What an acknowledgement carries, in both protocols.
@@ -233,10 +255,14 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 fn peer_ip(request: &Request) -> IpAddr {
     let RemoteAddr(address) = request.remote_addr();
     // Only a socket that is no TCP socket has no address, and none of ours is.
-    address.as_socket_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), std::net::SocketAddr::ip)
+    address
+        .as_socket_addr()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), std::net::SocketAddr::ip)
 }
 
 fn system_timestamp(time: SystemTime) -> Timestamp {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp::from_millis(0).plus(since)
 }

@@ -3,77 +3,19 @@
 //! The full address is for limits only and is never stored; [`ClientInfo`] holds what may be stored, as private as
 //! the settings ask. A database of addresses for country and region is not looked into here.
 
-use crate::model::{ClientInfo, DeviceType};
+use crate::model::{ClientInfo, DeviceType, IpPrivacy};
 use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName, USER_AGENT};
 use ipnet::IpNet;
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
+use std::net::IpAddr;
 
 mod forwarded;
 
 /// Bytes kept of a User-Agent.
 const USER_AGENT_BYTES: usize = 512;
 
-/// How much of an address is stored (`--ip-privacy`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum IpPrivacy {
-    /// All of it.
-    #[default]
-    Full,
-    /// The network: an IPv4 /24, an IPv6 /48.
-    Truncated,
-    /// Nothing.
-    None,
-}
-
-impl IpPrivacy {
-    /// The word on the command line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Truncated => "truncated",
-            Self::None => "none",
-        }
-    }
-
-    /// What may be stored of `address`. An IPv4 address mapped into IPv6 is an IPv4 address.
-    pub fn apply(self, address: IpAddr) -> Option<String> {
-        let address = address.to_canonical();
-        match (self, address) {
-            (Self::None, _) => None,
-            (Self::Full, _) => Some(address.to_string()),
-            (Self::Truncated, IpAddr::V4(v4)) => {
-                Some(Ipv4Addr::from_bits(v4.to_bits() & !0xff).to_string())
-            }
-            (Self::Truncated, IpAddr::V6(v6)) => {
-                Some(Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80).to_string())
-            }
-        }
-    }
-}
-
-impl fmt::Display for IpPrivacy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for IpPrivacy {
-    type Err = String;
-    fn from_str(s: &str) -> Result<Self, String> {
-        match s {
-            "full" => Ok(Self::Full),
-            "truncated" => Ok(Self::Truncated),
-            "none" => Ok(Self::None),
-            _ => Err("must be one of: full, truncated, none".into()),
-        }
-    }
-}
-
 /// The settings that decide what is believed and what is stored.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ClientRules {
     /// Peers whose forwarding headers are believed (`--trusted-proxies`).
     pub trusted_proxies: Vec<IpNet>,

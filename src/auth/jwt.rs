@@ -6,7 +6,8 @@
 //! The algorithm is the key's, never the header's: a [`Verifier`] knows the one it accepts, so that neither
 //! `none` nor a public key taken for a secret gets past it. A set of public keys would be another variant.
 
-use super::token::{Secret, TokenHash};
+use super::token::TokenHash;
+use crate::model::Secret;
 use crate::model::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use quick_cache::sync::Cache;
@@ -170,7 +171,9 @@ impl fmt::Debug for Verifier {
 impl Verifier {
     /// Accepts HS256 with `secret`, and nothing else.
     pub fn from_secret(secret: &Secret) -> Self {
-        Self::Secret(Arc::new(DecodingKey::from_secret(secret.expose())))
+        Self::Secret(Arc::new(DecodingKey::from_secret(
+            secret.expose().as_bytes(),
+        )))
     }
 
     /// The claims of `token`, whose hash is `hash`, when it is signed with our key and in time at `now`.

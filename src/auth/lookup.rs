@@ -7,12 +7,9 @@ use super::epochs::{Epochs, Moment};
 use super::identity::Proof;
 use super::jwt::{CachedVerifier, Claims, Verifier};
 use super::token::{TokenHash, TokenKind};
-use super::{
-    Auth, Credential, Identity, JwtSub, MAX_BEARER_BYTES, Principal, Settings, UserIdentity,
-    store_error,
-};
+use super::{Auth, Identity, MAX_BEARER_BYTES, Settings, store_error};
 use crate::error::{Error, Result};
-use crate::model::{Role, User, UserId, Username};
+use crate::model::{Credential, JwtSub, Principal, Role, User, UserId, UserIdentity, Username};
 use crate::store::{ApiKey, SignIn};
 use quick_cache::sync::Cache;
 use std::sync::Arc;

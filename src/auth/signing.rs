@@ -2,7 +2,7 @@
 
 use super::attempts::{Account, Attempt, Origin, Place, Refusal};
 use super::token::{Token, TokenKind};
-use super::{Auth, JwtSub, NewAccount, SignedIn, password, store_error};
+use super::{Auth, NewAccount, SignedIn, password, store_error};
 use crate::error::{Error, Result};
 use crate::model::*;
 use crate::store::{NewSignIn, NewUser, StoreError};

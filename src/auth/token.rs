@@ -86,28 +86,6 @@ pub fn hash(token: &str) -> TokenHash {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// A secret of the configuration: `Debug` does not show it, there is no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Box<[u8]>);
-
-impl Secret {
-    /// Wraps `bytes`.
-    pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
-        Self(bytes.into())
-    }
-
-    /// The bytes.
-    pub fn expose(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +131,5 @@ mod tests {
     fn debug_shows_nothing() {
         let token = Token::generate(TokenKind::ApiKey).expect("random numbers");
         assert_eq!(format!("{token:?}"), "Token(ApiKey, …)");
-        assert_eq!(format!("{:?}", Secret::new(*b"hunter2")), "Secret(…)");
     }
 }

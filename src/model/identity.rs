@@ -1,16 +1,7 @@
 //! Who is asking.
 
-use super::{ApiKeyId, KeyRole, Role, SignInId, Timestamp, UserId, Username};
+use super::{ApiKeyId, KeyRole, Role, SignInId, UserId, Username};
 use std::sync::Arc;
-
-/// A caller whose credential was checked.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// Who.
-    pub principal: Principal,
-    /// When the credential ends; `None` for API keys.
-    pub expires_at: Option<Timestamp>,
-}
 
 /// A user, or a program with an API key.
 #[derive(Clone, Debug)]
@@ -24,6 +15,24 @@ pub enum Principal {
         /// What it may do.
         role: KeyRole,
     },
+}
+
+impl Principal {
+    /// The user, unless it is a key.
+    pub fn user(&self) -> Option<&UserIdentity> {
+        match self {
+            Self::User(user) => Some(user),
+            Self::Key { .. } => None,
+        }
+    }
+
+    /// Whether it may do what admins may: an admin user or an admin key.
+    pub fn is_admin(&self) -> bool {
+        match self {
+            Self::User(user) => user.role == Role::Admin,
+            Self::Key { role, .. } => *role == KeyRole::Admin,
+        }
+    }
 }
 
 /// A user and the credential they came with.
@@ -46,7 +55,8 @@ pub enum Credential {
     SignIn(SignInId),
     /// A JWT of the host application.
     Jwt {
-        /// Stable for one sign-in at the host: `sid` or `jti` where there is one, else made from the token.
+        /// Stable over the tokens of one sign-in at the host, as far as they say: `sid`, else `jti`, else the token
+        /// itself; short, and no secret. Unique only together with the user.
         key: Arc<str>,
     },
 }

@@ -12,6 +12,9 @@ macro_rules! word_enum {
         }
 
         impl $name {
+            /// Every word there is, in the order of the definition.
+            pub const WORDS: &'static [&'static str] = &[$($word),*];
+
             /// The word on the wire and in the store.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }

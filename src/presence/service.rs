@@ -253,7 +253,7 @@ impl PresenceService {
         &self,
         user: UserId,
         id: ConnectionId,
-        whom: PeopleRef,
+        whom: Whom,
     ) -> Result<(), WatchError> {
         let ids = self.ids(whom).await?;
         self.0.hub.unwatch(user, id, &ids);
@@ -327,8 +327,8 @@ impl PresenceService {
     ///
     /// # Errors
     /// `Invalid` for an unknown `act_as`; `Unauthorized` for a user who was erased meanwhile.
-    pub async fn viewer(&self, identity: &Identity, act_as: Option<UserId>) -> Result<Viewer> {
-        let (id, missing) = match (&identity.principal, act_as) {
+    pub async fn viewer(&self, principal: &Principal, act_as: Option<UserId>) -> Result<Viewer> {
+        let (id, missing) = match (principal, act_as) {
             (
                 Principal::Key {
                     role: KeyRole::Admin,

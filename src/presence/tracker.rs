@@ -246,6 +246,8 @@ impl Tracker {
                     .for_each(|row| self.dirty.session(row));
             }
         }
+        self.connections.fetch_sub(links.len(), Ordering::Relaxed);
+        links
     }
 
     fn expire(&self, user: UserId, id: ConnectionId) {

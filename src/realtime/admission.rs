@@ -80,6 +80,9 @@ mod tests {
         drop(first);
         assert!(admissions.admit(address("2001:db8::3")).is_some());
         drop(second);
-        assert!(admissions.held.lock().is_empty(), "nothing is kept of those who are gone");
+        assert!(
+            admissions.held.lock().is_empty(),
+            "nothing is kept of those who are gone"
+        );
     }
 }

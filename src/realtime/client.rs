@@ -1,8 +1,11 @@
 //! One authenticated client, whatever its transport: what it may ask for and what it is answered.
 
 use super::wire::{People, Request, WireError};
+use crate::auth::Identity;
 use crate::metrics::RealtimeCounters;
-use crate::model::{ClientInfo, ConnectionId, Credential, DeviceType, Identity, Principal, Timestamp, UserIdentity};
+use crate::model::{
+    ClientInfo, ConnectionId, Credential, DeviceType, Principal, Timestamp, UserIdentity,
+};
 use crate::presence::link::{Link, Seen};
 use crate::presence::tracked::NewConnection;
 use crate::presence::{Ending, OpenError, PresenceService, WatchError};
@@ -74,7 +77,10 @@ impl Client {
         link: Arc<dyn Link>,
     ) -> Result<(Self, Vec<Seen>), WireError> {
         let Principal::User(user) = identity.principal else {
-            return Err(WireError::new("unauthorized", "API keys cannot open realtime connections"));
+            return Err(WireError::new(
+                "unauthorized",
+                "API keys cannot open realtime connections",
+            ));
         };
         let new = NewConnection {
             user_id: user.id,
@@ -88,7 +94,9 @@ impl Client {
         let opened = presence.open(new, user.role).await.map_err(|error| {
             counters.refused.inc();
             match error {
-                OpenError::TooMany => WireError::new("too_many_connections", "too many connections"),
+                OpenError::TooMany => {
+                    WireError::new("too_many_connections", "too many connections")
+                }
                 OpenError::Service(error) => error.into(),
             }
         })?;
@@ -114,7 +122,10 @@ impl Client {
     ) {
         self.counters.events.inc();
         if self.limiter.check().is_err() {
-            return reply(Err(WireError::new("rate_limited", "too many events; slow down")));
+            return reply(Err(WireError::new(
+                "rate_limited",
+                "too many events; slow down",
+            )));
         }
         self.touch();
         let request = match Request::parse(event, data) {
@@ -123,7 +134,9 @@ impl Client {
         };
         match request {
             Request::Heartbeat => reply(Ok(json!({}))),
-            Request::UpdatePresence { user_id, .. } if user_id.is_some_and(|id| id != self.user.id) => {
+            Request::UpdatePresence { user_id, .. }
+                if user_id.is_some_and(|id| id != self.user.id) =>
+            {
                 reply(Err(WireError::new("forbidden", "userId must be your own")));
             }
             Request::UpdatePresence { status, .. } => {
@@ -132,8 +145,14 @@ impl Client {
             }
             Request::Watch(whom) => {
                 self.link.hold_presence();
-                let seen = self.presence.watch(self.user.id, self.id, &self.link, whom).await;
-                reply(seen.map(|seen| json!(People::from(&*seen))).map_err(watch_error));
+                let seen = self
+                    .presence
+                    .watch(self.user.id, self.id, &self.link, whom)
+                    .await;
+                reply(
+                    seen.map(|seen| json!(People::from(&*seen)))
+                        .map_err(watch_error),
+                );
                 self.link.release_presence();
             }
             Request::Unwatch(whom) => {

@@ -207,7 +207,11 @@ impl Flusher {
     /// and joins it.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         self.running.store(true, Ordering::Relaxed);
-        while stop.run_until_cancelled(self.wake.notified()).await.is_some() {
+        while stop
+            .run_until_cancelled(self.wake.notified())
+            .await
+            .is_some()
+        {
             if stop
                 .run_until_cancelled(tokio::time::sleep(self.limits.tick))
                 .await

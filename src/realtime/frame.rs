@@ -88,6 +88,12 @@ impl Frame {
         frame.finish()
     }
 
+    /// A frame from the bytes of another one ([`Frame::wire`]), for a cache of encoded frames.
+    pub(crate) fn from_wire(wire: Bytes) -> Self {
+        debug_assert!(wire.len() >= 2, "a frame has a header");
+        Self { wire }
+    }
+
     /// The bytes as they go on a WebSocket.
     pub fn wire(&self) -> &Bytes {
         &self.wire
@@ -197,10 +203,7 @@ mod tests {
 
     #[test]
     fn parts_and_json_are_joined() {
-        assert_eq!(
-            Frame::text_parts(&["42", "[1]"]).payload_bytes(),
-            b"42[1]"
-        );
+        assert_eq!(Frame::text_parts(&["42", "[1]"]).payload_bytes(), b"42[1]");
         assert_eq!(
             Frame::json(&serde_json::json!({"a": 1}))
                 .expect("JSON")

@@ -10,20 +10,33 @@ pub fn is_allowed(headers: &HeaderMap, peer_is_trusted: bool, allowed: &[String]
     let mut origins = headers.get_all(ORIGIN).iter();
     let (origin, more) = (origins.next(), origins.next());
     let Some(origin) = origin else { return true };
-    let Ok(origin) = origin.to_str() else { return false };
+    let Ok(origin) = origin.to_str() else {
+        return false;
+    };
     if more.is_some() {
         return false;
     }
     let Some(parts) = Parts::of_origin(origin) else {
         return false;
     };
-    if allowed.iter().filter_map(|one| Parts::of_origin(one)).any(|one| one == parts) {
+    if allowed
+        .iter()
+        .filter_map(|one| Parts::of_origin(one))
+        .any(|one| one == parts)
+    {
         return true;
     }
-    let forwarded = if peer_is_trusted { headers.get(&X_FORWARDED_HOST) } else { None };
-    let host = forwarded.or_else(|| headers.get(HOST)).and_then(|value| value.to_str().ok());
+    let forwarded = if peer_is_trusted {
+        headers.get(&X_FORWARDED_HOST)
+    } else {
+        None
+    };
+    let host = forwarded
+        .or_else(|| headers.get(HOST))
+        .and_then(|value| value.to_str().ok());
     // TLS may end before us, so the scheme says nothing; a port left out is that of the page's own scheme.
-    host.and_then(|host| authority(host, parts.scheme)).is_some_and(|own| own == (parts.host, parts.port))
+    host.and_then(|host| authority(host, parts.scheme))
+        .is_some_and(|own| own == (parts.host, parts.port))
 }
 
 #[derive(PartialEq, Eq)]
@@ -36,7 +49,9 @@ struct Parts {
 impl Parts {
     fn of_origin(origin: &str) -> Option<Self> {
         let (scheme, rest) = origin.split_once("://")?;
-        let scheme = ["http", "https"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known))?;
+        let scheme = ["http", "https"]
+            .into_iter()
+            .find(|known| scheme.eq_ignore_ascii_case(known))?;
         let (host, port) = authority(rest, scheme)?;
         Some(Self { scheme, host, port })
     }
@@ -49,7 +64,9 @@ fn authority(text: &str, scheme: &str) -> Option<(String, u16)> {
     if authority.as_str().contains('@') {
         return None;
     }
-    let port = authority.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+    let port = authority
+        .port_u16()
+        .unwrap_or(if scheme == "https" { 443 } else { 80 });
     Some((authority.host().to_ascii_lowercase(), port))
 }
 
@@ -60,7 +77,12 @@ mod tests {
     fn allowed(headers: &[(&'static str, &'static str)], trusted: bool) -> bool {
         let headers = headers
             .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), value.parse().expect("a header")))
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    value.parse().expect("a header"),
+                )
+            })
             .collect();
         is_allowed(&headers, trusted, &["https://app.example.com".into()])
     }
@@ -69,10 +91,25 @@ mod tests {
     fn own_pages_listed_pages_and_programs() {
         let host = ("host", "chat.example.com");
         assert!(allowed(&[host], false));
-        assert!(allowed(&[host, ("origin", "https://chat.example.com")], false));
-        assert!(allowed(&[host, ("origin", "http://Chat.Example.com:80")], false));
-        assert!(allowed(&[("host", "localhost:8080"), ("origin", "http://localhost:8080")], false));
-        assert!(allowed(&[host, ("origin", "https://app.example.com:443")], false));
+        assert!(allowed(
+            &[host, ("origin", "https://chat.example.com")],
+            false
+        ));
+        assert!(allowed(
+            &[host, ("origin", "http://Chat.Example.com:80")],
+            false
+        ));
+        assert!(allowed(
+            &[
+                ("host", "localhost:8080"),
+                ("origin", "http://localhost:8080")
+            ],
+            false
+        ));
+        assert!(allowed(
+            &[host, ("origin", "https://app.example.com:443")],
+            false
+        ));
     }
 
     #[test]
@@ -90,7 +127,10 @@ mod tests {
         ] {
             assert!(!allowed(&[host, ("origin", origin)], false), "{origin}");
         }
-        assert!(!allowed(&[("origin", "https://chat.example.com")], false), "no host to compare with");
+        assert!(
+            !allowed(&[("origin", "https://chat.example.com")], false),
+            "no host to compare with"
+        );
     }
 
     #[test]

@@ -167,7 +167,9 @@ impl Outbox {
                     || load.bytes + frame.wire().len() as u64 > limits.pushed_bytes);
             if class == Class::Pushed && over {
                 state.sealed = true;
-                let close = state.close.get_or_insert_with(|| Box::new(Close::slow_consumer()));
+                let close = state
+                    .close
+                    .get_or_insert_with(|| Box::new(Close::slow_consumer()));
                 tracing::debug!(cause = ?close.cause, "outbox full");
                 drop(state);
                 self.flusher.stats().overflowed();

@@ -5,12 +5,13 @@ use super::client::{Client, Handshake};
 use super::frame::Frame;
 use super::outbox::{Cause, Close, Outbox};
 use super::stream::upgraded;
-use super::websocket::{HandshakeError, Incoming, WebSocket, handshake};
+use super::websocket::{Incoming, WebSocket, handshake};
 use super::wire::{self, People, WireError, close_code};
 use super::{Realtime, Refusal, system_timestamp};
+use crate::auth::Identity;
 use crate::auth::client::Client as Peer;
 use crate::error::Error;
-use crate::model::{DeviceType, Identity, UserId};
+use crate::model::UserId;
 use crate::presence::Ending;
 use crate::presence::link::{CloseReason, Encoded, Link, NewMessage, Protocol, Seen, Update};
 use hyper::upgrade::OnUpgrade;
@@ -54,11 +55,16 @@ pub(super) async fn accept(realtime: &Realtime, request: &Request) -> Result<Res
     let headers = request.headers();
     realtime.check_origin(request)?;
     let peer = realtime.peer(request, None);
-    let handshake_data: Handshake =
-        request.uri().query().map(|query| serde_urlencoded::from_str(query).unwrap_or_default()).unwrap_or_default();
-    let admission = realtime.admissions.admit(peer.address).ok_or(Refusal::TooManyUnauthenticated)?;
+    // What cannot be read is as good as not given: without a token, the first frame must bring it all.
+    let handshake_data = request.params::<Handshake>().unwrap_or_default();
+    let admission = realtime
+        .admissions
+        .admit(peer.address)
+        .ok_or(Refusal::TooManyUnauthenticated)?;
     let (response, promise) = handshake(request).map_err(Refusal::Handshake)?;
-    let token = super::bearer(headers).map(str::to_owned).or_else(|| handshake_data.token.clone());
+    let token = super::bearer(headers)
+        .map(str::to_owned)
+        .or_else(|| handshake_data.token.clone());
     let identity = match token {
         Some(token) => match realtime.auth.authenticate(&token).await {
             Err(Error::Unavailable) => return Err(Refusal::Service(Error::Unavailable)),
@@ -75,7 +81,9 @@ pub(super) async fn accept(realtime: &Realtime, request: &Request) -> Result<Res
     let connection = Connection {
         realtime: realtime.clone(),
     };
-    realtime.tasks.spawn(connection.run(promise, Box::new(start)));
+    realtime
+        .tasks
+        .spawn(connection.run(promise, Box::new(start)));
     Ok(response)
 }
 
@@ -114,7 +122,11 @@ impl Connection {
     }
 
     /// Authenticates and takes the client, and queues its snapshot. `Err(None)`: the transport is gone.
-    async fn begin(&self, socket: &mut WebSocket, start: Box<Start>) -> Result<Client, Option<Rejected>> {
+    async fn begin(
+        &self,
+        socket: &mut WebSocket,
+        start: Box<Start>,
+    ) -> Result<Client, Option<Rejected>> {
         let outbox = socket.outbox().clone();
         let Start {
             mut peer,
@@ -126,7 +138,8 @@ impl Connection {
             Some(checked) => checked,
             None => {
                 let first = tokio::time::timeout(AUTH_TIME, first_frame(socket)).await;
-                let (auth, ack) = first.map_err(|_| Some(rejected(close_code::NO_AUTH, "no auth in time")))??;
+                let (auth, ack) =
+                    first.map_err(|_| Some(rejected(close_code::NO_AUTH, "no auth in time")))??;
                 let checked = match &auth.token {
                     Some(token) => self.realtime.auth.authenticate(token).await,
                     None => Err(Error::Unauthorized),
@@ -141,14 +154,19 @@ impl Connection {
             }
         };
         let identity = identity.map_err(|error| Some(reject(&outbox, error.into())))?;
-        let (device_id, device_type) = handshake.device().map_err(|error| Some(reject(&outbox, error)))?;
+        let (device_id, device_type) = handshake
+            .device()
+            .map_err(|error| Some(reject(&outbox, error)))?;
         peer.info.device_type = device_type.or(peer.info.device_type);
         let link: Arc<dyn Link> = Arc::new(RawLink {
             outbox: outbox.clone(),
             realtime: self.realtime.clone(),
         });
         link.hold_presence();
-        let opened = self.realtime.open(identity, device_id, peer.info, link.clone()).await;
+        let opened = self
+            .realtime
+            .open(identity, device_id, peer.info, link.clone())
+            .await;
         let (client, snapshot) = opened.map_err(|error| Some(reject(&outbox, error)))?;
         drop(admission);
         outbox.push(snapshot_frame(Protocol::Raw, &snapshot));
@@ -162,16 +180,23 @@ impl Connection {
             match socket.next().await {
                 Incoming::Text(text) => {
                     let Ok(TextFrame { event, data, ack }) = serde_json::from_str(&text) else {
-                        let error = WireError::new("bad_frame", "must be {\"event\":NAME,\"data\":…,\"ack\"?:N}");
+                        let error = WireError::new(
+                            "bad_frame",
+                            "must be {\"event\":NAME,\"data\":…,\"ack\"?:N}",
+                        );
                         outbox.push_reply(wire::event(Protocol::Raw, "error", &error));
                         continue;
                     };
-                    client.handle(&event, data, |answer| answer_with(&outbox, ack, answer)).await;
+                    client
+                        .handle(&event, data, |answer| answer_with(&outbox, ack, answer))
+                        .await;
                 }
                 Incoming::Binary(_) => return End::Broken(1003, "text frames only"),
                 Incoming::Closed(code) => return End::Client(code),
                 Incoming::Lost => return End::Lost,
-                Incoming::Violation(violation) => return End::Broken(violation.code, violation.reason),
+                Incoming::Violation(violation) => {
+                    return End::Broken(violation.code, violation.reason);
+                }
                 Incoming::Asked(close) => return End::Asked(close),
             }
         }
@@ -211,7 +236,12 @@ impl End {
 
 /// The `auth` that must come first.
 async fn first_frame(socket: &mut WebSocket) -> Result<(Handshake, Option<u64>), Option<Rejected>> {
-    let unauthorized = || Some(rejected(close_code::UNAUTHORIZED, "the first frame must be auth"));
+    let unauthorized = || {
+        Some(rejected(
+            close_code::UNAUTHORIZED,
+            "the first frame must be auth",
+        ))
+    };
     match socket.next().await {
         Incoming::Text(text) => {
             let frame: TextFrame<'_> = serde_json::from_str(&text).map_err(|_| unauthorized())?;
@@ -270,7 +300,10 @@ struct RawLink {
 
 impl Link for RawLink {
     fn push_presence(&self, update: &Arc<Encoded<Update>>) {
-        self.outbox.push_latest(update.payload.user_id.0 as u64, self.realtime.update_frame(Protocol::Raw, update));
+        self.outbox.push_latest(
+            update.payload.user_id.0 as u64,
+            self.realtime.update_frame(Protocol::Raw, update),
+        );
     }
     fn forget_presence(&self, subject: UserId) {
         self.outbox.forget(subject.0 as u64);
@@ -282,19 +315,23 @@ impl Link for RawLink {
         self.outbox.release();
     }
     fn push_message(&self, message: &Arc<Encoded<NewMessage>>) {
-        self.outbox.push(super::message_frame(Protocol::Raw, message));
+        self.outbox
+            .push(super::message_frame(Protocol::Raw, message));
     }
     fn flush(self: Arc<Self>) {
         self.outbox.flush();
     }
     fn close(&self, reason: CloseReason) {
         let (code, error) = wire::close_of(reason);
-        self.outbox.push_reply(wire::event(Protocol::Raw, "error", &error));
+        self.outbox
+            .push_reply(wire::event(Protocol::Raw, "error", &error));
         self.outbox.request_close(Close::server(code, error.code));
     }
     fn shut_down(&self, reconnect_after: Duration) {
-        self.outbox.push_reply(wire::server_shutdown(Protocol::Raw, reconnect_after));
+        self.outbox
+            .push_reply(wire::server_shutdown(Protocol::Raw, reconnect_after));
         let reason = wire::shutdown_reason(reconnect_after);
-        self.outbox.request_close(Close::server(close_code::SHUTDOWN, reason));
+        self.outbox
+            .request_close(Close::server(close_code::SHUTDOWN, reason));
     }
 }

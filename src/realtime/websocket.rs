@@ -70,7 +70,12 @@ pub struct WebSocket {
 impl WebSocket {
     /// A WebSocket whose handshake is done on `stream`, of which `early` has been read already. The outbox's frames go
     /// to it from now on.
-    pub fn new(stream: Stream, early: &[u8], outbox: Arc<Outbox>, max_message_bytes: usize) -> Self {
+    pub fn new(
+        stream: Stream,
+        early: &[u8],
+        outbox: Arc<Outbox>,
+        max_message_bytes: usize,
+    ) -> Self {
         let side = match stream {
             Stream::Tcp(stream) => {
                 let (read, write) = stream.into_split();

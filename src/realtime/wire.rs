@@ -88,17 +88,21 @@ impl Request {
             user_ids: Option<Vec<UserId>>,
         }
         let data = data.map_or("{}", RawValue::get);
-        let people = || match serde_json::from_str(data).map_err(|why| WireError::payload(event, &why))? {
-            People {
-                usernames: Some(names),
-                user_ids: None,
-            } => Ok(Whom::Names(names)),
-            People {
-                usernames: None,
-                user_ids: Some(ids),
-            } => Ok(Whom::Ids(ids)),
-            _ => Err(WireError::payload(event, &"needs usernames or userIds, one of them")),
-        };
+        let people =
+            || match serde_json::from_str(data).map_err(|why| WireError::payload(event, &why))? {
+                People {
+                    usernames: Some(names),
+                    user_ids: None,
+                } => Ok(Whom::Names(names)),
+                People {
+                    usernames: None,
+                    user_ids: Some(ids),
+                } => Ok(Whom::Ids(ids)),
+                _ => Err(WireError::payload(
+                    event,
+                    &"needs usernames or userIds, one of them",
+                )),
+            };
         match event {
             "update_presence" => {
                 let UpdatePresence { user_id, status } =
@@ -194,7 +198,11 @@ pub fn message(protocol: Protocol, new: &NewMessage) -> Frame {
 
 /// `server_shutdown`.
 pub fn server_shutdown(protocol: Protocol, reconnect_after: Duration) -> Frame {
-    event(protocol, "server_shutdown", &serde_json::json!({ "reconnectAfterMs": millis(reconnect_after) }))
+    event(
+        protocol,
+        "server_shutdown",
+        &serde_json::json!({ "reconnectAfterMs": millis(reconnect_after) }),
+    )
 }
 
 /// The reason of close code 4008.
@@ -231,9 +239,18 @@ pub mod close_code {
 /// Close code, and the `error` event that goes before, for an end that the server decided.
 pub fn close_of(reason: CloseReason) -> (u16, WireError) {
     match reason {
-        CloseReason::SignedOut => (close_code::SIGNED_OUT, WireError::new("signed_out", "you have signed out")),
-        CloseReason::Expired => (close_code::SIGNED_OUT, WireError::new("revoked", "the credential has expired")),
-        CloseReason::Revoked => (close_code::REVOKED, WireError::new("revoked", "the credential was revoked")),
+        CloseReason::SignedOut => (
+            close_code::SIGNED_OUT,
+            WireError::new("signed_out", "you have signed out"),
+        ),
+        CloseReason::Expired => (
+            close_code::SIGNED_OUT,
+            WireError::new("revoked", "the credential has expired"),
+        ),
+        CloseReason::Revoked => (
+            close_code::REVOKED,
+            WireError::new("revoked", "the credential was revoked"),
+        ),
     }
 }
 
@@ -242,7 +259,10 @@ mod tests {
     use super::*;
 
     fn parse(event: &str, data: &str) -> Result<Request, WireError> {
-        Request::parse(event, Some(&RawValue::from_string(data.into()).expect("JSON")))
+        Request::parse(
+            event,
+            Some(&RawValue::from_string(data.into()).expect("JSON")),
+        )
     }
 
     fn text(frame: &Frame) -> String {
@@ -255,21 +275,40 @@ mod tests {
             user_id: Some(UserId(7)),
             status: Status::Online,
         };
-        assert_eq!(parse("update_presence", r#"{"userId":7,"status":"online","more":1}"#), Ok(online));
-        assert_eq!(parse("watch", r#"{"userIds":[1]}"#), Ok(Request::Watch(Whom::Ids(vec![UserId(1)]))));
+        assert_eq!(
+            parse(
+                "update_presence",
+                r#"{"userId":7,"status":"online","more":1}"#
+            ),
+            Ok(online)
+        );
+        assert_eq!(
+            parse("watch", r#"{"userIds":[1]}"#),
+            Ok(Request::Watch(Whom::Ids(vec![UserId(1)])))
+        );
         assert_eq!(Request::parse("heartbeat", None), Ok(Request::Heartbeat));
         for (event, data) in [
             ("update_presence", "{}"),
             ("update_presence", r#"{"status":"away"}"#),
-            ("update_presence", r#"{"status":"online","userId":99999999999999999999}"#),
+            (
+                "update_presence",
+                r#"{"status":"online","userId":99999999999999999999}"#,
+            ),
             ("update_presence", "null"),
             ("watch", "{}"),
             ("watch", r#"{"userIds":[1],"usernames":["a"]}"#),
             ("unwatch", r#"{"usernames":[1]}"#),
         ] {
-            assert_eq!(parse(event, data).expect_err(data).code, "bad_payload", "{event} {data}");
+            assert_eq!(
+                parse(event, data).expect_err(data).code,
+                "bad_payload",
+                "{event} {data}"
+            );
         }
-        assert_eq!(parse("dance", "{}").expect_err("unknown").code, "unknown_event");
+        assert_eq!(
+            parse("dance", "{}").expect_err("unknown").code,
+            "unknown_event"
+        );
     }
 
     #[test]
@@ -287,7 +326,11 @@ mod tests {
         );
         update.status = Status::Offline;
         let raw = text(&presence_update(Protocol::Raw, &update));
-        assert!(raw.starts_with(r#"{"event":"presence_update","data":{"userId":7,"#) && raw.ends_with("}}"), "{raw}");
+        assert!(
+            raw.starts_with(r#"{"event":"presence_update","data":{"userId":7,"#)
+                && raw.ends_with("}}"),
+            "{raw}"
+        );
         assert!(raw.contains(r#""lastSeen":null"#), "{raw}");
     }
 }

@@ -374,12 +374,18 @@ mod tests {
         for code in [0u16, 999, 1004, 1005, 1006, 1015, 2999, 5000] {
             assert_eq!(code_of(&client(0x88, &code.to_be_bytes())), 1002, "{code}");
         }
-        assert_eq!(code_of(&client(0x88, &[3, 232, 0xFF])), 1007, "close reason");
+        assert_eq!(
+            code_of(&client(0x88, &[3, 232, 0xFF])),
+            1007,
+            "close reason"
+        );
         assert_eq!(code_of(&client(0x81, &[0xC3, 0x28])), 1007, "not UTF-8");
         assert_eq!(code_of(&client(0x82, &[0; 1001])), 1009, "too large");
         // Known from the header alone: nothing is waited for.
         assert_eq!(
-            code_of(&[0x82, 0xFF, 0x7F, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0]),
+            code_of(&[
+                0x82, 0xFF, 0x7F, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0
+            ]),
             1009
         );
         let mut grown = client(0x02, &[0; 600]);

@@ -430,7 +430,11 @@ mod tests {
                 queue.push_latest(key * 7, text(&format!("{key}:{round}")));
             }
         }
-        assert!(queue.latest.len() <= 2 * 50 + 1 + SCAN, "{}", queue.latest.len());
+        assert!(
+            queue.latest.len() <= 2 * 50 + 1 + SCAN,
+            "{}",
+            queue.latest.len()
+        );
         let got = drained(&mut queue);
         assert_eq!(got.len(), 50);
         assert!(got.iter().all(|it| it.ends_with(":199")));

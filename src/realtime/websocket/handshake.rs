@@ -72,11 +72,7 @@ pub fn handshake(request: &Request) -> Result<(Response, OnUpgrade), HandshakeEr
     Ok((response, promise))
 }
 
-fn check(
-    method: &Method,
-    version: Version,
-    headers: &HeaderMap,
-) -> Result<String, HandshakeError> {
+fn check(method: &Method, version: Version, headers: &HeaderMap) -> Result<String, HandshakeError> {
     if method != Method::GET
         || version != Version::HTTP_11
         || !has_token(headers, header::UPGRADE, "websocket")
@@ -148,9 +144,18 @@ mod tests {
             })
         };
         assert_eq!(set("upgrade", "h2c"), Err(HandshakeError::NotAnUpgrade));
-        assert_eq!(set("connection", "close"), Err(HandshakeError::NotAnUpgrade));
-        assert_eq!(set("sec-websocket-version", "8"), Err(HandshakeError::Version));
-        assert_eq!(set("sec-websocket-key", "c2hvcnQ="), Err(HandshakeError::Key));
+        assert_eq!(
+            set("connection", "close"),
+            Err(HandshakeError::NotAnUpgrade)
+        );
+        assert_eq!(
+            set("sec-websocket-version", "8"),
+            Err(HandshakeError::Version)
+        );
+        assert_eq!(
+            set("sec-websocket-key", "c2hvcnQ="),
+            Err(HandshakeError::Key)
+        );
         assert_eq!(set("sec-websocket-key", "!"), Err(HandshakeError::Key));
         let removed = checked(|it| {
             it.remove("sec-websocket-key");

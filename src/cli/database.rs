@@ -1,0 +1,89 @@
+//! What all commands that open the database have in common.
+
+use crate::config::{self, Config, Env, Flags};
+use crate::store::{Options, Store, StoreError};
+use anyhow::Context as _;
+use std::path::{Path, PathBuf};
+
+/// Which database, and which config file names it.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(super) struct DatabaseArguments {
+    /// The database file [default: lastseen.db] [env: LASTSEEN_DATABASE]
+    #[arg(long, global = true, value_name = "FILE")]
+    database: Option<String>,
+    /// A TOML file with settings [env: LASTSEEN_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl DatabaseArguments {
+    /// The settings of this process.
+    pub(super) fn settings(&self) -> anyhow::Result<Config> {
+        let flags = Flags::database(self.database.as_deref());
+        let resolved = config::resolve(&flags, self.config.as_deref(), &Env::of_process())?;
+        Ok(resolved.config)
+    }
+}
+
+/// What a command does with the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Reads it.
+    Read,
+    /// Changes it.
+    Write,
+    /// Changes it, and makes it when there is none.
+    Create,
+}
+
+/// Opens the database. An older schema is refused also for [`Access::Create`]: an older server may be running.
+pub(super) fn open(config: &Config, access: Access) -> anyhow::Result<Store> {
+    let path = &config.database;
+    let is_new = std::fs::metadata(path).map_or(true, |metadata| metadata.len() == 0);
+    let create = access == Access::Create;
+    let options = Options {
+        create,
+        migrate: create && is_new,
+        read_only: access == Access::Read,
+        durability: config.durability,
+        readers: 1,
+    };
+    Store::open(path, options).map_err(|error| explain(error, path))
+}
+
+/// Opens the database, does `work` with it, and closes it whatever came of that.
+pub(super) fn with_store<T>(
+    config: &Config,
+    access: Access,
+    work: impl AsyncFnOnce(&Store) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("lastseen-command")
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    runtime.block_on(async {
+        let store = open(config, access)?;
+        let result = work(&store).await;
+        store.close().await;
+        result
+    })
+}
+
+/// What to do about a store's error, where its text does not say so itself.
+pub(super) fn explain(error: StoreError, path: &Path) -> anyhow::Error {
+    let shown = path.display();
+    match &error {
+        StoreError::Foreign(_) => anyhow::anyhow!("{error}; give another file with --database"),
+        StoreError::Newer { .. } => {
+            anyhow::anyhow!("{error}; use a newer lastseen, or another file with --database")
+        }
+        StoreError::Unavailable(_) => {
+            anyhow::anyhow!("{error}; check that {shown} can be written, and try again")
+        }
+        StoreError::Conflict(_) => anyhow::anyhow!("{error}; choose another"),
+        StoreError::Missing(_) | StoreError::Outdated(_) => error.into(),
+        _ => anyhow::anyhow!("{shown}: {error}; check the file, or restore a backup"),
+    }
+}

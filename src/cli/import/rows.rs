@@ -1,0 +1,172 @@
+//! The rows of each kind: from a record, checked as far as it can be without the database, and into the store.
+
+use super::text::{Columns, Record};
+use crate::model::{Clock, FieldError, ProfileFields, UserId, Username, validate};
+use crate::store::{self, FollowUpsert, Store, UpsertCounts, UpsertRules, UserUpsert};
+use serde::Deserialize;
+
+/// What the settings ask of rows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// A row that makes a user must have an id.
+    pub(super) require_id: bool,
+}
+
+/// What a batch came to: counts, or the bad rows by index.
+pub(super) type Written = Result<UpsertCounts, Vec<(usize, FieldError)>>;
+
+/// A kind of row.
+pub(super) trait Row: Clone {
+    /// The columns it may have, in the order of [`Columns`].
+    const COLUMNS: &'static [&'static str];
+    /// Those it must have.
+    const REQUIRED: &'static [&'static str];
+
+    /// Reads and checks a record.
+    fn read(record: Record<'_>, columns: &Columns) -> Result<Self, String>;
+
+    /// Writes all rows or none.
+    async fn write(store: &Store, rows: Vec<Self>, rules: Rules) -> store::Result<Written>;
+}
+
+/// A user.
+#[derive(Clone)]
+pub(super) struct UserRow(UserUpsert);
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UserFields {
+    id: Option<i64>,
+    external_id: Option<String>,
+    username: Option<String>,
+    display_name: Option<String>,
+    email: Option<String>,
+    bio: Option<String>,
+    profile_picture_url: Option<String>,
+}
+
+impl Row for UserRow {
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "externalId",
+        "username",
+        "displayName",
+        "email",
+        "bio",
+        "profilePictureUrl",
+    ];
+    const REQUIRED: &'static [&'static str] = &["username"];
+
+    fn read(record: Record<'_>, columns: &Columns) -> Result<Self, String> {
+        let fields = match record {
+            Record::Json(line) => from_json(line)?,
+            Record::Csv(fields) => {
+                let cell = |index| columns.cell(&fields, index).map(str::to_owned);
+                let id = columns.cell(&fields, 0).map(str::parse).transpose();
+                UserFields {
+                    id: id.map_err(|_| "id must be a whole number")?,
+                    external_id: cell(1),
+                    username: cell(2),
+                    display_name: cell(3),
+                    email: cell(4),
+                    bio: cell(5),
+                    profile_picture_url: cell(6),
+                }
+            }
+        };
+        fields.check().map(Self)
+    }
+
+    async fn write(store: &Store, rows: Vec<Self>, rules: Rules) -> store::Result<Written> {
+        let rules = UpsertRules {
+            require_id: rules.require_id,
+            may_change_admins: true,
+            now: Clock::system().now(),
+        };
+        let rows = rows.into_iter().map(|row| row.0).collect();
+        store.upsert_users(rows, rules).await
+    }
+}
+
+impl UserFields {
+    fn check(self) -> Result<UserUpsert, String> {
+        let username = self.username.ok_or("username is missing")?;
+        let wrong = |error: FieldError| error.to_string();
+        if self.id.is_some_and(|id| id < 1) {
+            return Err("id must be at least 1".to_owned());
+        }
+        if let Some(id) = &self.external_id {
+            validate::text("externalId", id, 1, 255).map_err(wrong)?;
+        }
+        let profile = ProfileFields {
+            display_name: self.display_name,
+            bio: self.bio,
+            profile_picture_url: self.profile_picture_url,
+            email: self.email,
+        };
+        profile.check().map_err(wrong)?;
+        Ok(UserUpsert {
+            id: self.id.map(UserId),
+            external_id: self.external_id,
+            username: Username::new(&username).map_err(wrong)?,
+            profile,
+            role: None,
+        })
+    }
+}
+
+/// A follow.
+#[derive(Clone)]
+pub(super) struct Follow(FollowUpsert);
+
+#[derive(Deserialize)]
+struct FollowFields {
+    follower: Option<String>,
+    followee: Option<String>,
+}
+
+impl Row for Follow {
+    const COLUMNS: &'static [&'static str] = &["follower", "followee"];
+    const REQUIRED: &'static [&'static str] = Self::COLUMNS;
+
+    fn read(record: Record<'_>, columns: &Columns) -> Result<Self, String> {
+        let fields = match record {
+            Record::Json(line) => from_json(line)?,
+            Record::Csv(fields) => {
+                let cell = |index| columns.cell(&fields, index).map(str::to_owned);
+                FollowFields {
+                    follower: cell(0),
+                    followee: cell(1),
+                }
+            }
+        };
+        let name = |field: &'static str, name: Option<String>| match name {
+            Some(name) => match Username::new(&name) {
+                Ok(_) => Ok(name),
+                Err(_) => Err(format!("{field} is no username")),
+            },
+            None => Err(format!("{field} is missing")),
+        };
+        Ok(Self(FollowUpsert {
+            follower: name("follower", fields.follower)?,
+            followee: name("followee", fields.followee)?,
+        }))
+    }
+
+    async fn write(store: &Store, rows: Vec<Self>, _rules: Rules) -> store::Result<Written> {
+        let rows = rows.into_iter().map(|row| row.0).collect();
+        store.upsert_follows(rows).await
+    }
+}
+
+fn from_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(line).map_err(|error| {
+        // Its "line 1" is the record's own and would mislead beside the file's.
+        let text = error.to_string();
+        let why = text.split(" at line ").next().unwrap_or(&text);
+        format!(
+            "not a good JSON object: {why} (character {})",
+            error.column()
+        )
+    })
+}

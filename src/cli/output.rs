@@ -1,0 +1,32 @@
+//! Standard output, which may be a pipe that its reader closed, and text that must not reach a terminal as it is.
+
+use std::io::{self, Write};
+
+/// Standard output was closed by its reader.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output was closed")]
+pub(super) struct Closed;
+
+/// Writes `text` to standard output and flushes it.
+pub(super) fn print(text: impl AsRef<str>) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout
+        .write_all(text.as_ref().as_bytes())
+        .and_then(|()| stdout.flush());
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Closed.into(),
+        _ => anyhow::Error::new(error).context("cannot write to standard output"),
+    })
+}
+
+/// Writes `value` as one line of JSON.
+pub(super) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    print(serde_json::to_string(value)? + "\n")
+}
+
+/// `text` on one line and without control characters: names come from strangers, and a terminal obeys them.
+pub(super) fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}

@@ -1,0 +1,215 @@
+//! `lastseen serve`: settings, logging, limits, sockets, then the app; and the way down on a signal.
+
+mod app_stand_in;
+
+use super::output;
+use crate::config::{self, Config, Env, Flags};
+use crate::server;
+use anyhow::Context as _;
+use app_stand_in::App;
+use clap::Args;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Everything must be over this long after the signal.
+const STOP_TIMEOUT: Duration = Duration::from_secs(9);
+
+/// Running requests may go on for this long after the signal.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Run the server
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  lastseen serve\n  lastseen serve --listen 0.0.0.0:8080 --database /var/lib/lastseen/lastseen.db\n  lastseen serve --config lastseen.toml --print-config\n\nFlags beat LASTSEEN_* variables, which beat the file, which beats the defaults.\nSIGTERM or Ctrl-C stops in order, a second one at once."
+)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    flags: Flags,
+    /// A TOML file with settings, named as the flags but with _ [env: LASTSEEN_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the settings and where each comes from, as a config file, and exit
+    #[arg(long)]
+    print_config: bool,
+    /// With --print-config: as a JSON object
+    #[arg(long, requires = "print_config")]
+    json: bool,
+}
+
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let config_file = arguments.config.as_deref();
+    let resolved = config::resolve(&arguments.flags, config_file, &Env::of_process())?;
+    if arguments.print_config {
+        return if arguments.json {
+            output::print_json(&resolved.to_json())
+        } else {
+            output::print(resolved.to_toml())
+        };
+    }
+    let mut config = resolved.config;
+    crate::logging::init(config.log_format, &config.log_level)?;
+    config.read_secrets()?;
+    let file_limit = server::raise_file_limit();
+    if config.max_connections == 0 {
+        config.max_connections = server::connections_allowed(file_limit);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("lastseen")
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    let result = runtime.block_on(serve(&config));
+    // Blocking work that hangs, on a disk for example, must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    // First, so that no signal is missed from here on.
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let listener = bind(config.listen, "--listen")?;
+    let metrics_listener = match config.metrics_listen {
+        Some(address) => Some(bind(address, "--metrics-listen")?),
+        None => None,
+    };
+    let address = listener.local_addr().context("cannot tell the address")?;
+
+    let app = App::start(config).await?;
+    let shutdown = CancellationToken::new();
+    let options = server_options(config);
+    let mut servers = tokio::task::JoinSet::new();
+    servers.spawn(server::run(
+        listener,
+        app.endpoint(),
+        options,
+        shutdown.clone(),
+    ));
+    if let Some(listener) = metrics_listener {
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(target: "lastseen", "metrics on http://{address}/metrics");
+        }
+        let endpoint = app.metrics_endpoint();
+        servers.spawn(server::run(listener, endpoint, options, shutdown.clone()));
+    }
+    tracing::info!(
+        target: "lastseen",
+        database = %config.database.display(),
+        version = env!("CARGO_PKG_VERSION"),
+        "listening on http://{address}"
+    );
+
+    let signal = tokio::select! {
+        signal = signals.next() => Some(signal),
+        // Neither ends by itself.
+        Some(ended) = servers.join_next() => {
+            tracing::error!(target: "lastseen", ?ended, "the accept loop ended");
+            None
+        }
+    };
+    let name = signal.map_or("failure", |signal| signal.name);
+    tracing::info!(target: "lastseen", "stopping on {name}");
+    shutdown.cancel();
+    let stopped = async {
+        let servers = async { while servers.join_next().await.is_some() {} };
+        tokio::join!(servers, app.shutdown());
+    };
+    tokio::select! {
+        stopped = tokio::time::timeout(STOP_TIMEOUT, stopped) => {
+            stopped.context("did not stop in time; the next start repairs what is left open")?;
+        }
+        second = signals.next() => {
+            // Whoever asks twice does not want to wait for anything.
+            std::process::exit(second.status);
+        }
+    }
+    tracing::info!(target: "lastseen", "stopped");
+    anyhow::ensure!(
+        signal.is_some(),
+        "the accept loop ended; start again and see the log"
+    );
+    Ok(())
+}
+
+fn server_options(config: &Config) -> server::Options {
+    // Realtime connections are closed by their own rules, which must not be overtaken by the kernel's.
+    let unacknowledged = config
+        .slow_consumer_timeout
+        .max(config.ping_interval.saturating_add(config.ping_timeout));
+    server::Options {
+        header_timeout: config.header_timeout,
+        body_timeout: config.body_timeout,
+        unacknowledged_timeout: Some(unacknowledged),
+        drain_timeout: DRAIN_TIMEOUT,
+    }
+}
+
+fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    server::bind(address).map_err(|error| {
+        let advice = match error.kind() {
+            AddrInUse => "stop the program that uses it, or choose another port with",
+            AddrNotAvailable => "it is none of this machine's addresses; choose another with",
+            PermissionDenied => "ports below 1024 need a privilege; choose another with",
+            _ => "choose another with",
+        };
+        anyhow::anyhow!("cannot listen on {address}: {error}; {advice} {flag}")
+    })
+}
+
+/// A signal that asks the server to stop.
+#[derive(Clone, Copy, Debug)]
+struct Signal {
+    name: &'static str,
+    /// The exit status of a process that it ends.
+    status: i32,
+}
+
+const INTERRUPT: Signal = Signal {
+    name: "SIGINT",
+    status: 130,
+};
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => INTERRUPT,
+            _ = self.terminate.recv() => Signal { name: "SIGTERM", status: 143 },
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> Signal {
+        // Without Ctrl-C there is no way to be told; the process can still be ended.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        INTERRUPT
+    }
+}

@@ -1,0 +1,135 @@
+//! `lastseen token`: API keys for a host application and for administrators.
+
+use super::database::{self, Access, with_store};
+use super::output;
+use crate::config::Config;
+use crate::model::{Clock, KeyRole, validate};
+use crate::store::StoreError;
+use anyhow::bail;
+use clap::{Args, Subcommand};
+
+/// Create, list and revoke API keys
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  lastseen token create --role service --name backend > key\n  lastseen token list\n  lastseen token revoke backend"
+)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    database: database::DatabaseArguments,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Create a key and print it; it is shown this once
+    Create {
+        /// admin sees everything; service mirrors users, logs activities and reads as a stranger
+        #[arg(long)]
+        role: KeyRole,
+        /// What it is for; unique
+        #[arg(long)]
+        name: String,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the keys there are, without their secrets
+    List {
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a key; a running server heeds it within 2 seconds
+    Revoke {
+        /// Its id or name
+        #[arg(value_name = "ID|NAME")]
+        key: String,
+    },
+}
+
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let config = arguments.database.settings()?;
+    match arguments.action {
+        Action::Create { role, name, json } => create(&config, role, &name, json),
+        Action::List { json } => list(&config, json),
+        Action::Revoke { key } => revoke(&config, &key),
+    }
+}
+
+fn create(config: &Config, role: KeyRole, name: &str, json: bool) -> anyhow::Result<()> {
+    validate::text("name", name, 1, 100)?;
+    if name.chars().any(char::is_control) || name.bytes().all(|byte| byte.is_ascii_digit()) {
+        bail!("name must have no control characters and not be a number; choose another");
+    }
+    let (key, hash) = new_key()?;
+    let id = with_store(config, Access::Write, async |store| {
+        let created = store
+            .create_api_key(name, role, hash, Clock::system().now())
+            .await;
+        created.map_err(|error| match error {
+            StoreError::Conflict(_) => anyhow::anyhow!(
+                "there is a key named {name:?}; revoke it with `lastseen token revoke`, or choose another name"
+            ),
+            error => database::explain(error, &config.database),
+        })
+    })?;
+    if json {
+        let json = serde_json::json!({ "id": id, "name": name, "role": role, "key": key });
+        return output::print_json(&json);
+    }
+    output::print(format!("{key}\n"))
+}
+
+/// Stand-in for `auth::token`: the key, and what the store keeps of it.
+fn new_key() -> anyhow::Result<(String, [u8; 32])> {
+    use base64::Engine as _;
+    use sha2::Digest as _;
+    let mut bytes = [0; 32];
+    rand::TryRngCore::try_fill_bytes(&mut rand::rngs::OsRng, &mut bytes)?;
+    let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    let key = format!("lsk_{text}");
+    let hash = sha2::Sha256::digest(key.as_bytes()).into();
+    Ok((key, hash))
+}
+
+fn list(config: &Config, json: bool) -> anyhow::Result<()> {
+    let keys = with_store(config, Access::Read, async |store| {
+        let keys = store.api_keys().await;
+        keys.map_err(|error| database::explain(error, &config.database))
+    })?;
+    if json {
+        let rows: Vec<_> = keys
+            .iter()
+            .map(|key| {
+                serde_json::json!({ "id": key.id, "name": key.name, "role": key.role, "createdAt": key.created_at })
+            })
+            .collect();
+        return output::print_json(&rows);
+    }
+    let mut text = format!(
+        "{:>6}  {:<7}  {:<24}  {}\n",
+        "ID", "ROLE", "CREATED", "NAME"
+    );
+    for key in keys {
+        text += &format!(
+            "{:>6}  {:<7}  {:<24}  {}\n",
+            key.id.0,
+            key.role.as_str(),
+            key.created_at.to_string(),
+            output::plain(&key.name)
+        );
+    }
+    output::print(text)
+}
+
+fn revoke(config: &Config, key: &str) -> anyhow::Result<()> {
+    let revoked = with_store(config, Access::Write, async |store| {
+        let revoked = store.revoke_api_key(key, Clock::system().now()).await;
+        revoked.map_err(|error| database::explain(error, &config.database))
+    })?;
+    if !revoked {
+        bail!("there is no key {key:?}; `lastseen token list` shows all");
+    }
+    output::print(format!("revoked {}\n", output::plain(key)))
+}

@@ -1,0 +1,79 @@
+//! Secrets: from the environment, or from a file that only its owner should read.
+
+use super::{Config, ConfigError, Env, SETTINGS, Source};
+use crate::model::Secret;
+use std::io::Read as _;
+use std::path::Path;
+
+const MAX_SIZE_BYTES: u64 = 64 * 1024;
+
+/// Takes `LASTSEEN_JWT_SECRET`, unless a stronger source names a file; a weaker one is passed over for it.
+pub(super) fn from_env(
+    config: &mut Config,
+    sources: &[Source],
+    env: &Env,
+) -> Result<(), ConfigError> {
+    const VARIABLE: &str = "LASTSEEN_JWT_SECRET";
+    let Some(text) = env.get(VARIABLE)? else {
+        return Ok(());
+    };
+    let Some(secret) = Secret::new(text) else {
+        return Err(ConfigError(format!(
+            "environment variable {VARIABLE}: must not be empty; unset it or give a secret"
+        )));
+    };
+    let index = SETTINGS.iter().position(|s| s.key == "jwt_secret_file");
+    let file_source = index.map_or(Source::Default, |index| sources[index]);
+    match (&config.jwt_secret_file, file_source) {
+        (Some(_), Source::Flag) => {}
+        (Some(_), Source::Env) => {
+            return Err(ConfigError(format!(
+                "environment variables {VARIABLE} and LASTSEEN_JWT_SECRET_FILE are both set; keep one"
+            )));
+        }
+        _ => {
+            config.jwt_secret_file = None;
+            config.jwt_secret = Some(secret);
+        }
+    }
+    Ok(())
+}
+
+/// Reads a secret, without one line break at its end.
+pub(super) fn read(path: &Path, key: &str) -> Result<Secret, ConfigError> {
+    let shown = path.display();
+    let fail = |why: &dyn std::fmt::Display| ConfigError(format!("{key} {shown}: {why}"));
+    let file = std::fs::File::open(path).map_err(|error| fail(&error))?;
+    warn_if_exposed(&file, path, key);
+    let mut text = String::new();
+    let size_bytes = file
+        .take(MAX_SIZE_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| fail(&error))?;
+    if size_bytes as u64 > MAX_SIZE_BYTES {
+        return Err(fail(&"is larger than 64 KiB; is it the right file?"));
+    }
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    Secret::new(text).ok_or_else(|| fail(&"is empty; write the secret into it"))
+}
+
+#[cfg(unix)]
+fn warn_if_exposed(file: &std::fs::File, path: &Path, key: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    // What cannot be told is no reason to stop.
+    if let Ok(metadata) = file.metadata() {
+        let mode = metadata.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            tracing::warn!(
+                target: "lastseen",
+                file = %path.display(),
+                mode = format!("{mode:03o}"),
+                "{key} can be read by others than its owner; chmod 600 it"
+            );
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_if_exposed(_: &std::fs::File, _: &Path, _: &str) {}

@@ -1,0 +1,130 @@
+//! One HTTP/1.1 connection: requests in, responses out, until it closes, is upgraded, or must end.
+
+use super::Options;
+use super::body::{TimedBody, TimedOut};
+use futures_util::FutureExt as _;
+use hyper::body::{Body as _, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use poem::http::uri::Scheme;
+use poem::http::{HeaderValue, StatusCode, header};
+use poem::web::{LocalAddr, RemoteAddr};
+use poem::{Addr, Body, Endpoint, Request, RequestParts, Response};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+/// A request's line and headers together at most; more is 431. hyper allows 100 headers, more is 431 too.
+const MAX_HEADER_SIZE_BYTES: usize = 32 * 1024;
+
+/// What one connection may hold in its read buffer; it grows only when a client sends that fast.
+const MAX_BUFFER_SIZE_BYTES: usize = 64 * 1024;
+
+type HyperResponse =
+    hyper::Response<http_body_util::combinators::BoxBody<bytes::Bytes, std::io::Error>>;
+
+/// What all connections have in common.
+pub(super) struct Shared<E> {
+    pub(super) endpoint: E,
+    pub(super) options: Options,
+    pub(super) shutdown: CancellationToken,
+    pub(super) abort: CancellationToken,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve<E: Endpoint + 'static>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared<E>>,
+) {
+    let local = stream
+        .local_addr()
+        .map_or_else(|_| Addr::default(), Addr::from);
+    // A dual-stack listener sees IPv4 clients as ::ffff:a.b.c.d, which no list of networks would match.
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let service = service_fn(|request| {
+        let shared = shared.clone();
+        let local = LocalAddr(local.clone());
+        async move { Ok::<_, Infallible>(answer(&shared, request, local, peer).await) }
+    });
+    let mut connection = pin!(
+        hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(shared.options.header_timeout)
+            .max_header_size(MAX_HEADER_SIZE_BYTES)
+            .max_buf_size(MAX_BUFFER_SIZE_BYTES)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
+    );
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shared.shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = shared.abort.cancelled() => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        // Clients go away, are too slow, or talk nonsense all the time.
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+async fn answer<E: Endpoint>(
+    shared: &Shared<E>,
+    mut request: hyper::Request<Incoming>,
+    local: LocalAddr,
+    peer: SocketAddr,
+) -> HyperResponse {
+    take_upgrade(&mut request);
+    let (parts, body) = request.into_parts();
+    let (body, timed_out) = if body.is_end_stream() {
+        (Body::empty(), None)
+    } else {
+        let (body, timed_out) = TimedBody::new(body, shared.options.body_timeout);
+        (Body::from(body.boxed()), Some(timed_out))
+    };
+    let parts = RequestParts::from((parts, local, RemoteAddr(peer.into()), Scheme::HTTP));
+    let request = Request::from_parts(parts, body);
+    // State that a panic left half-changed is behind locks of others, which cope or were never held.
+    let response = AssertUnwindSafe(shared.endpoint.get_response(request))
+        .catch_unwind()
+        .await;
+    let response = match response {
+        // Whatever the handler made of the failed read, it was the client's slowness.
+        Ok(_) if timed_out.is_some_and(|timed_out: TimedOut| timed_out.get()) => {
+            let mut response = failure(
+                StatusCode::REQUEST_TIMEOUT,
+                r#"{"success":false,"error":{"code":"request_timeout","message":"the request body took too long"}}"#,
+            );
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+            response
+        }
+        Ok(response) => response,
+        // The panic hook has logged it.
+        Err(_) => failure(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            r#"{"success":false,"error":{"code":"internal","message":"internal error"}}"#,
+        ),
+    };
+    response.into()
+}
+
+fn failure(status: StatusCode, json: &'static str) -> Response {
+    Response::builder()
+        .status(status)
+        .content_type("application/json; charset=utf-8")
+        .body(json)
+}
+
+/// Where `realtime` gets hold of the socket, before poem takes it away.
+///
+/// For now the upgrade stays where poem looks for it.
+fn take_upgrade(_request: &mut hyper::Request<Incoming>) {}
