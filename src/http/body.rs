@@ -1,0 +1,109 @@
+//! The JSON body of a request: content type, size, time, syntax and types, each refused in its own way.
+
+use super::error::{Detail, Failure};
+use super::shape;
+use poem::error::ReadBodyError;
+use poem::http::StatusCode;
+use poem::http::header::CONTENT_LENGTH;
+use poem::{Request, RequestBody};
+use poem_openapi::error::ContentTypeError;
+use poem_openapi::payload::{Json, Payload};
+use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
+use poem_openapi::types::{ParseFromJSON, Type};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use std::time::Duration;
+
+/// How long a body may be, in bytes.
+pub const MAX_BODY_BYTES: usize = 1 << 20;
+/// How long a body may take to arrive.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A JSON body that fits the schema of `T`; unknown keys are ignored.
+#[derive(Debug)]
+pub struct Body<T>(pub T);
+
+impl<'a, T: Type + ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(MetaRequest {
+            description: None,
+            content: vec![MetaMediaType {
+                content_type: "application/json",
+                schema: T::schema_ref(),
+            }],
+            required: true,
+        })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<Self::ParamType>,
+    ) -> poem::Result<Self> {
+        let content_type = request
+            .content_type()
+            .ok_or(ContentTypeError::ExpectContentType)?;
+        if !Json::<T>::check_content_type(content_type) {
+            let content_type = content_type.to_owned();
+            return Err(ContentTypeError::NotSupported { content_type }.into());
+        }
+        let declared = request.headers().get(CONTENT_LENGTH);
+        let declared = declared.and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+        if declared.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+            return Err(ReadBodyError::PayloadTooLarge.into());
+        }
+        let read = body.take()?.into_bytes_limit(MAX_BODY_BYTES);
+        let bytes = tokio::time::timeout(BODY_TIMEOUT, read)
+            .await
+            .map_err(|_| {
+                Failure::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "the body took over 30 s to arrive",
+                )
+            })??;
+        Ok(parse(&bytes)?)
+    }
+}
+
+/// Reads `bytes` as a `T`.
+fn parse<T: Type + ParseFromJSON + 'static>(bytes: &[u8]) -> Result<Body<T>, Failure> {
+    // Syntax errors tell a position and never repeat what was sent.
+    let value = serde_json::from_slice(bytes)
+        .map_err(|e| Failure::bad_request(format!("the body is not valid JSON: {e}")))?;
+    refuse(shape::faults::<T>(&value))?;
+    T::parse_from_json(Some(value))
+        .map(Body)
+        .map_err(|_| Failure::bad_request("the body does not have its documented type"))
+}
+
+/// Fails with the faults there are: those of type (400) before those of value (422).
+fn refuse(mut faults: Vec<shape::Fault>) -> Result<(), Failure> {
+    let is_type = faults.iter().any(|f| f.is_type);
+    faults.retain(|f| f.is_type == is_type);
+    let Some(first) = faults.first().map(|f| &f.detail) else {
+        return Ok(());
+    };
+    let Detail {
+        index,
+        field,
+        message,
+    } = first;
+    let message = match index {
+        Some(index) => format!("item {index}: {field} {message}"),
+        None => format!("{field} {message}"),
+    };
+    let status = if is_type {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let details = faults.into_iter().map(|f| f.detail).collect();
+    Err(Failure::new(status, message).with_details(details))
+}

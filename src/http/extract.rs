@@ -1,0 +1,232 @@
+//! Who is asking: the bearer token of a request, what it allows, and the client behind it.
+//!
+//! One extractor for each kind of caller that the API knows, so that a route's signature says who may call it. A
+//! user's request marks the user as active. What a caller may *see* is decided by `presence`.
+
+use super::Services;
+use super::error::Failure;
+use crate::auth::Identity;
+use crate::auth::client::Client as Peer;
+use crate::error::{Error, Result};
+use crate::model::{ClientInfo, Credential, KeyRole, Principal, UserId, UserIdentity};
+use crate::presence::Viewer;
+use poem::{FromRequest, Request, RequestBody};
+use poem_openapi::SecurityScheme;
+use poem_openapi::auth::Bearer;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+/// The header with which a service key reads as a user.
+const ACT_AS: &str = "X-Act-As";
+
+/// Somebody who reads: a user, or a key.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    principal: Principal,
+    /// Whom a service key reads as.
+    act_as: Option<UserId>,
+}
+
+impl Reader {
+    /// The user whose eyes these are; `None` for a key that acts for no one.
+    pub fn user_id(&self) -> Option<UserId> {
+        match &self.principal {
+            Principal::User(user) => Some(user.id),
+            Principal::Key { .. } => self.act_as,
+        }
+    }
+
+    /// The user asking for themselves; `None` for a key, also one that acts for a user.
+    pub fn asking_user(&self) -> Option<UserId> {
+        match &self.principal {
+            Principal::User(user) => Some(user.id),
+            Principal::Key { .. } => None,
+        }
+    }
+
+    /// The viewer, for the one privacy function.
+    ///
+    /// # Errors
+    /// When the store cannot tell who the viewer is.
+    pub async fn viewer(&self, services: &Services) -> Result<Viewer> {
+        services.presence.viewer(&self.principal, self.act_as).await
+    }
+}
+
+/// A user reading for themselves, or a service key reading as a user.
+#[derive(Clone, Debug)]
+pub struct UserReader {
+    /// The user.
+    pub id: UserId,
+    /// As a reader.
+    pub reader: Reader,
+}
+
+/// A caller who may mirror users and follows.
+#[derive(Clone, Copy, Debug)]
+pub struct Mirror {
+    /// A service key: sets no role and changes no admin.
+    pub is_service: bool,
+}
+
+/// Any valid token.
+#[derive(SecurityScheme)]
+#[oai(rename = "bearer", ty = "bearer", checker = "signed_in")]
+pub struct SignedIn(pub Reader);
+
+/// A user's token, or a service key with `X-Act-As`.
+#[derive(SecurityScheme)]
+#[oai(rename = "bearer", ty = "bearer", checker = "user_reads")]
+pub struct UserReads(pub UserReader);
+
+/// A user's token.
+#[derive(SecurityScheme)]
+#[oai(rename = "bearer", ty = "bearer", checker = "as_user")]
+pub struct AsUser(pub UserIdentity);
+
+/// An admin's token or an admin key.
+#[derive(SecurityScheme)]
+#[oai(rename = "bearer", ty = "bearer", checker = "as_admin")]
+pub struct AsAdmin(pub Identity);
+
+/// An admin's token, an admin key or a service key.
+#[derive(SecurityScheme)]
+#[oai(rename = "bearer", ty = "bearer", checker = "as_mirror")]
+pub struct AsMirror(pub Mirror);
+
+impl AsUser {
+    /// The viewer, for the one privacy function.
+    ///
+    /// # Errors
+    /// When the store cannot tell who the viewer is.
+    pub async fn viewer(&self, services: &Services) -> Result<Viewer> {
+        let principal = Principal::User(self.0.clone());
+        services.presence.viewer(&principal, None).await
+    }
+}
+
+fn services(request: &Request) -> Result<&Arc<Services>> {
+    request
+        .data::<Arc<Services>>()
+        .ok_or_else(|| Error::internal("the services are not mounted"))
+}
+
+async fn authenticate(request: &Request, bearer: &Bearer) -> Result<Identity> {
+    let services = services(request)?;
+    let identity = services.auth.authenticate(&bearer.token).await?;
+    if let Principal::User(user) = &identity.principal {
+        let sign_in = match user.credential {
+            Credential::SignIn(id) => Some(id),
+            Credential::Jwt { .. } => None,
+        };
+        services.presence.touch(user.id, sign_in);
+    }
+    Ok(identity)
+}
+
+/// Whom `identity` reads as: what `X-Act-As` says for a service key; from anyone else it is ignored.
+async fn act_as(request: &Request, identity: &Identity) -> Result<Option<UserId>> {
+    let is_service = matches!(
+        identity.principal,
+        Principal::Key {
+            role: KeyRole::Service,
+            ..
+        }
+    );
+    let Some(header) = request.headers().get(ACT_AS).filter(|_| is_service) else {
+        return Ok(None);
+    };
+    let unknown = || Error::invalid(ACT_AS, "must be the id of a user");
+    let id = header.to_str().ok().and_then(|text| text.parse().ok());
+    let id: UserId = id.ok_or_else(unknown)?;
+    let user = services(request)?.store.user(id).await?;
+    Ok(Some(user.ok_or_else(unknown)?.id))
+}
+
+async fn reader(request: &Request, bearer: &Bearer) -> Result<Reader> {
+    let identity = authenticate(request, bearer).await?;
+    let act_as = act_as(request, &identity).await?;
+    let principal = identity.principal;
+    Ok(Reader { principal, act_as })
+}
+
+async fn signed_in(request: &Request, bearer: Bearer) -> poem::Result<Reader> {
+    Ok(reader(request, &bearer).await.map_err(Failure::from)?)
+}
+
+async fn user_reads(request: &Request, bearer: Bearer) -> poem::Result<UserReader> {
+    let reader = reader(request, &bearer).await.map_err(Failure::from)?;
+    let id = reader.user_id().ok_or_else(|| {
+        Failure::from(Error::forbidden(
+            "a user's token is needed here, or a service key with X-Act-As",
+        ))
+    })?;
+    Ok(UserReader { id, reader })
+}
+
+async fn as_user(request: &Request, bearer: Bearer) -> poem::Result<UserIdentity> {
+    let identity = authenticate(request, &bearer)
+        .await
+        .map_err(Failure::from)?;
+    match identity.principal {
+        Principal::User(user) => Ok(user),
+        Principal::Key { .. } => {
+            Err(Failure::from(Error::forbidden("a user's token is needed here")).into())
+        }
+    }
+}
+
+async fn as_admin(request: &Request, bearer: Bearer) -> poem::Result<Identity> {
+    let identity = authenticate(request, &bearer)
+        .await
+        .map_err(Failure::from)?;
+    if identity.principal.is_admin() {
+        Ok(identity)
+    } else {
+        Err(Failure::from(Error::forbidden("only an admin may do this")).into())
+    }
+}
+
+async fn as_mirror(request: &Request, bearer: Bearer) -> poem::Result<Mirror> {
+    let identity = authenticate(request, &bearer)
+        .await
+        .map_err(Failure::from)?;
+    let is_service = matches!(
+        identity.principal,
+        Principal::Key {
+            role: KeyRole::Service,
+            ..
+        }
+    );
+    if is_service || identity.principal.is_admin() {
+        Ok(Mirror { is_service })
+    } else {
+        Err(Failure::from(Error::forbidden(
+            "only an admin or a service key may do this",
+        ))
+        .into())
+    }
+}
+
+/// The client behind a request, for the services that keep it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// What is stored of it.
+    pub info: ClientInfo,
+    /// Its address, behind trusted proxies; for limits only, never stored.
+    pub address: IpAddr,
+}
+
+impl<'a> FromRequest<'a> for Client {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
+        let services = services(request).map_err(Failure::from)?;
+        // Only a socket without an address (none that we listen on) has no peer.
+        let peer = request
+            .remote_addr()
+            .as_socket_addr()
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
+        let Peer { info, address } =
+            Peer::of(request.headers(), peer, None, &services.client_rules);
+        Ok(Self { info, address })
+    }
+}

@@ -1,0 +1,117 @@
+//! Pages: `limit` and `cursor` in, `nextCursor` out. Cursors are opaque: base64url of where the page ended.
+
+use crate::error::{Error, Result};
+use crate::model::{ConversationId, Timestamp};
+use crate::store::{ConversationCursor, ConversationPage, Page};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Rows of a page where `limit` is not given.
+const DEFAULT_LIMIT: usize = 50;
+/// Rows of a page at most.
+const MAX_LIMIT: i64 = 100;
+
+/// Checks `limit`: refused when out of range, never clamped.
+fn limit(limit: Option<i64>) -> Result<usize> {
+    match limit {
+        None => Ok(DEFAULT_LIMIT),
+        Some(n) => usize::try_from(n)
+            .ok()
+            .filter(|_| (1..=MAX_LIMIT).contains(&n))
+            .ok_or_else(|| Error::invalid("limit", format!("must be 1 to {MAX_LIMIT}"))),
+    }
+}
+
+fn encode(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(text)
+}
+
+fn decode(cursor: &str) -> Option<String> {
+    // The longest cursor we give is two integers; nothing longer is worth decoding.
+    let bytes = (cursor.len() <= 64).then(|| URL_SAFE_NO_PAD.decode(cursor).ok())??;
+    String::from_utf8(bytes).ok()
+}
+
+fn bad_cursor() -> Error {
+    Error::invalid("cursor", "must be a nextCursor of a former page")
+}
+
+/// A page by one key.
+pub(super) fn page(limit_asked: Option<i64>, cursor: Option<&str>) -> Result<Page> {
+    let read = |text: &str| decode(text)?.strip_prefix('p')?.parse().ok();
+    Ok(Page {
+        before: cursor.map(|c| read(c).ok_or_else(bad_cursor)).transpose()?,
+        limit: limit(limit_asked)?,
+    })
+}
+
+/// The cursor of the page after `key`.
+pub(super) fn cursor(key: i64) -> String {
+    encode(&format!("p{key}"))
+}
+
+/// A page of conversations.
+pub(super) fn conversation_page(
+    limit_asked: Option<i64>,
+    cursor: Option<&str>,
+) -> Result<ConversationPage> {
+    let read = |text: &str| {
+        let text = decode(text)?;
+        let (at, id) = text.strip_prefix('c')?.split_once('.')?;
+        Some(ConversationCursor {
+            at: Timestamp::from_millis(at.parse().ok()?),
+            id: ConversationId(id.parse().ok()?),
+        })
+    };
+    Ok(ConversationPage {
+        before: cursor.map(|c| read(c).ok_or_else(bad_cursor)).transpose()?,
+        limit: limit(limit_asked)?,
+    })
+}
+
+/// The cursor of the page after `at`.
+pub(super) fn conversation_cursor(at: ConversationCursor) -> String {
+    encode(&format!("c{}.{}", at.at.as_millis(), at.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_come_back() {
+        for key in [0, -1, i64::MAX, i64::MIN] {
+            let page = page(None, Some(&cursor(key))).expect("our own cursor");
+            assert_eq!(page.before, Some(key));
+            let at = ConversationCursor {
+                at: Timestamp::from_millis(key),
+                id: ConversationId(key),
+            };
+            let page = conversation_page(Some(1), Some(&conversation_cursor(at)));
+            assert_eq!(page.expect("our own cursor").before, Some(at));
+        }
+    }
+
+    #[test]
+    fn rubbish_and_foreign_cursors_are_refused() {
+        let foreign = conversation_cursor(ConversationCursor {
+            at: Timestamp::from_millis(1),
+            id: ConversationId(2),
+        });
+        let long = "A".repeat(1 << 16);
+        for bad in ["", "%", "AAAA", "cA", foreign.as_str(), long.as_str()] {
+            let error = page(None, Some(bad)).expect_err("no cursor of ours");
+            assert!(matches!(error, Error::Invalid(e) if e.field == "cursor"));
+        }
+        assert!(conversation_page(None, Some(&cursor(1))).is_err());
+    }
+
+    #[test]
+    fn limits_are_refused_not_clamped() {
+        for bad in [0, -1, 101, i64::MAX, i64::MIN] {
+            let error = page(Some(bad), None).expect_err("out of range");
+            assert!(matches!(error, Error::Invalid(e) if e.field == "limit"));
+        }
+        assert_eq!(page(Some(100), None).expect("in range").limit, 100);
+    }
+}
