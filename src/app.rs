@@ -1,1 +1,290 @@
-//! Being built.
+//! Wires store, services and transports together: what `serve` and the tests share.
+
+use crate::auth::client::ClientRules;
+use crate::auth::{Auth, Settings as AuthSettings};
+use crate::config::Config;
+use crate::http::{self, Services};
+use crate::metrics::{Metrics, RealtimeCounters, Sample};
+use crate::model::{BootId, Clock};
+use crate::presence::{HubSettings, PresenceService, PresenceSettings, TrackerSettings};
+use crate::realtime::{Realtime, RealtimeSettings};
+use crate::store::{Change, Lock, Options, Store};
+use crate::tasks::Tasks;
+use anyhow::Context as _;
+use poem::Endpoint;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+/// How often the proof of life is renewed: after a crash, last seen is wrong by this at most.
+const PROOF_EVERY: Duration = Duration::from_secs(5);
+
+/// How often marks of other processes are looked for.
+const POLL_EVERY: Duration = Duration::from_millis(500);
+
+/// How often expired sign-ins are removed.
+const PURGE_EVERY: Duration = Duration::from_secs(600);
+
+/// Read-only connections to the database at most.
+const READERS: u32 = 8;
+
+/// A running server without its sockets.
+pub struct App {
+    store: Store,
+    presence: PresenceService,
+    realtime: Realtime,
+    services: Services,
+    /// `None` on a read-only database, where nothing is written and nothing needs repair.
+    boot: Option<BootId>,
+    tasks: Tasks,
+    stopping: CancellationToken,
+    /// Held for life, so that a second server cannot repair this one's people.
+    _lock: Option<Lock>,
+}
+
+impl App {
+    /// Opens the database, repairs what a dead boot left open, and starts the background work.
+    ///
+    /// # Errors
+    /// When the database is not ours, newer, corrupt, or served by another process.
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        Self::start_with(config, Clock::system()).await
+    }
+
+    /// As [`App::start`], with a clock of the caller's.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub async fn start_with(config: &Config, clock: Clock) -> anyhow::Result<Self> {
+        let (store, lock) = open(config)?;
+        let auth = Auth::new(store.clone(), clock.clone(), auth_settings(config));
+        let presence = PresenceService::new(presence_settings(config), store.clone(), clock.clone());
+        let counters = RealtimeCounters::default();
+        let client_rules = ClientRules {
+            trusted_proxies: config.trusted_proxies.clone(),
+            ip_privacy: config.ip_privacy,
+            country_header: None,
+        };
+        let metrics = metrics(&counters, &presence, &store);
+        let tasks = Tasks::new();
+        let boot = if store.is_read_only() {
+            warn!("the database is read-only: reads are served, writes are answered 503");
+            None
+        } else {
+            let boot = store.begin_boot(clock.now()).await.context("cannot begin on this database")?;
+            presence.start(boot, &tasks);
+            start_upkeep(&tasks, &store, boot, &clock);
+            Some(boot)
+        };
+        start_polling(&tasks, &store, &auth, &presence).await?;
+        let realtime = Realtime::start(
+            auth.clone(),
+            presence.clone(),
+            counters,
+            clock.clone(),
+            realtime_settings(config, client_rules.clone()),
+        );
+        let stopping = CancellationToken::new();
+        let services = Services {
+            store: store.clone(),
+            auth,
+            presence: presence.clone(),
+            metrics: Arc::new(metrics),
+            client_rules,
+            clock,
+            stopping: stopping.clone(),
+            settings: http::Settings {
+                cors_origins: origins(config),
+                presence_rate: config.presence_rate,
+                presence_query_rate: config.presence_query_rate,
+                ids_from_host: config.jwt_sub == crate::model::JwtSub::Id,
+            },
+        };
+        Ok(Self {
+            store,
+            presence,
+            realtime,
+            services,
+            boot,
+            tasks,
+            stopping,
+            _lock: lock,
+        })
+    }
+
+    /// Everything that is served on the main address.
+    pub fn endpoint(&self) -> impl Endpoint + 'static {
+        http::mount(self.services.clone(), self.realtime.clone())
+    }
+
+    /// `/metrics` for anyone, on an address of its own.
+    pub fn metrics_endpoint(&self) -> impl Endpoint + 'static {
+        http::metrics_routes(self.services.metrics.clone())
+    }
+
+    /// Not ready any more; ends presence and sessions, tells every connection when to come back, writes what is not
+    /// written, and closes the database. The sockets are the server's to close.
+    pub async fn shutdown(&self) {
+        self.stopping.cancel();
+        let links = self.presence.shut_down();
+        self.realtime.shut_down(links).await;
+        self.tasks.stop().await;
+        if let Some(boot) = self.boot {
+            if !self.presence.flush(boot).await {
+                error!("the last changes could not be written; the next start repairs sessions and presence");
+            } else if let Err(error) = self.store.end_boot(boot, self.services.clock.now()).await {
+                error!(%error, "the end could not be written; the next start repairs nothing by it");
+            }
+        }
+        self.store.close().await;
+    }
+}
+
+fn open(config: &Config) -> anyhow::Result<(Store, Option<Lock>)> {
+    let options = Options {
+        durability: config.durability,
+        readers: READERS,
+        ..Options::serve()
+    };
+    // The lock first: what follows repairs and migrates. A file that nobody can write needs neither.
+    let lock = match Lock::acquire(&config.database) {
+        Ok(lock) => Some(lock),
+        Err(error) if error.is_read_only() => None,
+        Err(error) => return Err(error.into()),
+    };
+    let store = Store::open(&config.database, options)?;
+    Ok((store, lock))
+}
+
+fn auth_settings(config: &Config) -> AuthSettings {
+    AuthSettings {
+        token_ttl: config.token_ttl,
+        jwt_secret: config.jwt_secret.clone(),
+        jwt_sub: config.jwt_sub,
+        ..AuthSettings::default()
+    }
+}
+
+fn presence_settings(config: &Config) -> PresenceSettings {
+    PresenceSettings {
+        tracker: TrackerSettings {
+            offline_grace: config.offline_grace,
+            session_resume: config.session_resume,
+            max_connections_per_user: config.max_connections_per_user,
+            max_connections: match config.max_connections {
+                0 => usize::MAX,
+                most => most,
+            },
+        },
+        hub: HubSettings {
+            audience: config.audience,
+            transition_gap: config.transition_gap,
+        },
+    }
+}
+
+fn realtime_settings(config: &Config, client_rules: ClientRules) -> RealtimeSettings {
+    RealtimeSettings {
+        cors_origins: origins(config),
+        client_rules,
+        ping_interval: config.ping_interval,
+        ping_timeout: config.ping_timeout,
+        event_rate: NonZeroU32::new(config.event_rate).unwrap_or(NonZeroU32::MIN),
+        event_burst: NonZeroU32::new(config.event_burst).unwrap_or(NonZeroU32::MIN),
+        max_unauthenticated_per_address: config.max_unauthenticated_per_address,
+        slow_consumer_timeout: config.slow_consumer_timeout,
+    }
+}
+
+fn origins(config: &Config) -> Vec<String> {
+    config.cors_origin.iter().map(|origin| origin.as_str().to_owned()).collect()
+}
+
+fn metrics(counters: &RealtimeCounters, presence: &PresenceService, store: &Store) -> Metrics {
+    let (presence, store) = (presence.clone(), store.clone());
+    Metrics::new(counters, move || {
+        let written = store.stats();
+        Sample {
+            connections: presence.tracker().connections() as u64,
+            online: presence.tracker().online() as u64,
+            transitions: presence.tracker().transitions(),
+            write_batches: written.write_batches,
+            write_commands: written.write_commands,
+            write_queue: written.write_queue,
+            write_refused: written.write_refused,
+            unwritten: presence.unwritten() as u64,
+        }
+    })
+}
+
+fn start_upkeep(tasks: &Tasks, store: &Store, boot: BootId, clock: &Clock) {
+    let (prover, now) = (store.clone(), clock.clone());
+    tasks.every("proof of life", PROOF_EVERY, move || {
+        let (store, now) = (prover.clone(), now.now());
+        async move {
+            if let Err(error) = store.prove_life(boot, now).await {
+                warn!(%error, "the proof of life could not be renewed");
+            }
+        }
+    });
+    let (purger, now) = (store.clone(), clock.clone());
+    tasks.every("expired sign-ins", PURGE_EVERY, move || {
+        let (store, now) = (purger.clone(), now.now());
+        async move {
+            if let Err(error) = store.purge_expired(now).await {
+                warn!(%error, "expired sign-ins could not be removed");
+            }
+        }
+    });
+}
+
+/// Heeds what commands change beside the server.
+async fn start_polling(
+    tasks: &Tasks,
+    store: &Store,
+    auth: &Auth,
+    presence: &PresenceService,
+) -> anyhow::Result<()> {
+    let seen = Arc::new(AtomicI64::new(store.newest_change().await?));
+    let (store, auth, presence) = (store.clone(), auth.clone(), presence.clone());
+    tasks.every("changes by commands", POLL_EVERY, move || {
+        let (store, auth, presence, seen) = (store.clone(), auth.clone(), presence.clone(), seen.clone());
+        async move {
+            match store.poll_changes(seen.load(Ordering::Relaxed)).await {
+                Ok(changes) => {
+                    for (id, change) in changes {
+                        heed(&auth, &presence, change).await;
+                        seen.store(id, Ordering::Relaxed);
+                    }
+                }
+                Err(error) => warn!(%error, "changes by commands could not be read"),
+            }
+        }
+    });
+    Ok(())
+}
+
+async fn heed(auth: &Auth, presence: &PresenceService, change: Change) {
+    match change {
+        Change::User(user) => {
+            auth.forget_user(user);
+            presence.user_changed(user).await;
+        }
+        Change::UserErased(user) => {
+            auth.forget_user(user);
+            presence.user_erased(user);
+        }
+        Change::SignIns(user) => {
+            auth.forget_user(user);
+            presence.end_user(user);
+        }
+        Change::Keys => auth.forget_keys(),
+        Change::Graph => {
+            auth.forget_all();
+            presence.graph_changed();
+        }
+    }
+}
