@@ -5,111 +5,167 @@
 //! async and runs its work off the async threads; every write completes even when its caller goes away, and is
 //! answered only after its commit.
 
+mod sqlite;
+#[cfg(test)]
+mod tests;
 pub mod types;
 
+pub use sqlite::lock::Lock;
+pub use sqlite::migrate;
 pub use types::*;
 
 use crate::model::*;
+use sqlite::{
+    blocks, boots, conversations, follows, keys, messages, people, secrets, sessions, sign_ins,
+    upserts, users,
+};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A handle on the store; cheap to clone.
 #[derive(Clone)]
-pub struct Store(Arc<()>);
+pub struct Store(Arc<sqlite::Sqlite>);
 
 impl Store {
     /// Opens an existing or new database (`options.create`), checks that it is ours and not newer, migrates it
     /// when `options.migrate`, and starts the writer and checkpoint threads.
-    pub fn open(_path: &Path, _options: Options) -> Result<Self> {
-        unimplemented!()
+    pub fn open(path: &Path, options: Options) -> Result<Self> {
+        sqlite::Sqlite::open(path, &options).map(|sqlite| Self(Arc::new(sqlite)))
     }
     /// Stops taking writes, commits what is queued, checkpoints, and joins the threads. Idempotent.
     pub async fn close(&self) {
-        unimplemented!()
+        self.0.close().await;
     }
     /// Whether this is a read-only database: reads work and every write is `Unavailable`.
     pub fn is_read_only(&self) -> bool {
-        unimplemented!()
+        self.0.is_read_only()
     }
     /// Proves that a read works now (and, unless read-only, says whether the writer is stuck).
     pub async fn ready(&self) -> Result<()> {
-        unimplemented!()
+        self.0.ready().await
     }
     /// Counters for `/metrics`.
     pub fn stats(&self) -> Stats {
-        unimplemented!()
+        self.0.stats()
     }
 
     // --- boots and presence -------------------------------------------------------------------------------
     /// Closes what earlier boots left open (sessions: end = the later of own start and that boot's last proof of
     /// life, reason crash; users online: offline, last seen = that moment, or for a user in grace the end of
     /// their last session), and begins a new boot.
-    pub async fn begin_boot(&self, _now: Timestamp) -> Result<BootId> {
-        unimplemented!()
+    pub async fn begin_boot(&self, now: Timestamp) -> Result<BootId> {
+        self.0
+            .write("beginning a boot", move |c| boots::begin(c, now))
+            .await
     }
     /// Renews the proof of life.
-    pub async fn prove_life(&self, _boot: BootId, _now: Timestamp) -> Result<()> {
-        unimplemented!()
+    pub async fn prove_life(&self, boot: BootId, now: Timestamp) -> Result<()> {
+        self.0
+            .write("proving life", move |c| boots::prove(c, boot, now))
+            .await
     }
     /// Marks the boot as ended in good order.
-    pub async fn end_boot(&self, _boot: BootId, _now: Timestamp) -> Result<()> {
-        unimplemented!()
+    pub async fn end_boot(&self, boot: BootId, now: Timestamp) -> Result<()> {
+        self.0
+            .write("ending a boot", move |c| boots::end(c, boot, now))
+            .await
     }
     /// Writes what changed in memory since the last flush, all in one transaction. Rows of users who were
     /// erased meanwhile are left out.
-    pub async fn flush(&self, _boot: BootId, _batch: FlushBatch) -> Result<()> {
-        unimplemented!()
+    pub async fn flush(&self, boot: BootId, batch: FlushBatch) -> Result<()> {
+        self.0
+            .write("flushing presence", move |c| {
+                sessions::flush(c, boot, &batch)
+            })
+            .await
     }
 
     // --- users -------------------------------------------------------------------------------------------
     /// Creates a user. `Conflict("username" | "email" | "externalId" | "id")` when taken.
-    pub async fn create_user(&self, _user: NewUser) -> Result<UserId> {
-        unimplemented!()
+    pub async fn create_user(&self, user: NewUser) -> Result<UserId> {
+        self.0
+            .write("creating a user", move |c| users::create(c, &user))
+            .await
     }
     /// By id.
-    pub async fn user(&self, _id: UserId) -> Result<Option<User>> {
-        unimplemented!()
+    pub async fn user(&self, id: UserId) -> Result<Option<User>> {
+        self.0
+            .read("reading a user", move |c| users::by_id(c, id))
+            .await
     }
     /// By username, any case.
-    pub async fn user_by_username(&self, _username: &str) -> Result<Option<User>> {
-        unimplemented!()
+    pub async fn user_by_username(&self, username: &str) -> Result<Option<User>> {
+        let username = username.to_owned();
+        self.0
+            .read("reading a user", move |c| users::by_username(c, &username))
+            .await
     }
     /// By the host application's id.
-    pub async fn user_by_external_id(&self, _external_id: &str) -> Result<Option<User>> {
-        unimplemented!()
+    pub async fn user_by_external_id(&self, external_id: &str) -> Result<Option<User>> {
+        let external_id = external_id.to_owned();
+        self.0
+            .read("reading a user", move |c| {
+                users::by_external_id(c, &external_id)
+            })
+            .await
     }
     /// For password sign-in: by username, or by e-mail when `login` has an `@`.
-    pub async fn credentials(&self, _login: &str) -> Result<Option<Credentials>> {
-        unimplemented!()
+    pub async fn credentials(&self, login: &str) -> Result<Option<Credentials>> {
+        let login = login.to_owned();
+        self.0
+            .read("reading credentials", move |c| {
+                users::credentials(c, &login)
+            })
+            .await
     }
     /// Keyset page of all users by id, for `user list`.
-    pub async fn users_page(&self, _after: Option<UserId>, _limit: usize) -> Result<Vec<User>> {
-        unimplemented!()
+    pub async fn users_page(&self, after: Option<UserId>, limit: usize) -> Result<Vec<User>> {
+        self.0
+            .read("listing users", move |c| users::page(c, after, limit))
+            .await
     }
     /// Changes a user; `false` when there is none. A value of `Some("")` empties an optional field.
-    pub async fn update_user(&self, _id: UserId, _change: UserChange) -> Result<bool> {
-        unimplemented!()
+    pub async fn update_user(&self, id: UserId, change: UserChange) -> Result<bool> {
+        let marks = self.0.marks();
+        self.0
+            .write("changing a user", move |c| {
+                users::update(c, marks, id, &change)
+            })
+            .await
     }
     /// Erases a user and all that hangs on them (cascades).
-    pub async fn delete_user(&self, _id: UserId) -> Result<bool> {
-        unimplemented!()
+    pub async fn delete_user(&self, id: UserId) -> Result<bool> {
+        let marks = self.0.marks();
+        self.0
+            .write("erasing a user", move |c| users::delete(c, marks, id))
+            .await
     }
     /// Bulk upsert, matched by `id`, else `externalId`, else `username`; all or nothing, the bad items named.
     /// One error per item at most. `insert_only_ids`: refuse rows that would create a user without an explicit id.
     pub async fn upsert_users(
         &self,
-        _users: Vec<UserUpsert>,
-        _rules: UpsertRules,
+        users: Vec<UserUpsert>,
+        rules: UpsertRules,
     ) -> Result<std::result::Result<UpsertCounts, Vec<(usize, FieldError)>>> {
-        unimplemented!()
+        let marks = self.0.marks();
+        self.0
+            .write("upserting users", move |c| {
+                upserts::users(c, marks, &users, rules)
+            })
+            .await
     }
     /// Bulk upsert of follows (usernames); all or nothing, the bad items named.
     pub async fn upsert_follows(
         &self,
-        _follows: Vec<FollowUpsert>,
+        follows: Vec<FollowUpsert>,
     ) -> Result<std::result::Result<UpsertCounts, Vec<(usize, FieldError)>>> {
-        unimplemented!()
+        let marks = self.0.marks();
+        self.0
+            .write("upserting follows", move |c| {
+                upserts::follows(c, marks, &follows)
+            })
+            .await
     }
 
     // --- people with pair facts --------------------------------------------------------------------------
@@ -117,74 +173,106 @@ impl Store {
     /// order asked; unknown ones are `None`.
     pub async fn people(
         &self,
-        _viewer: Option<UserId>,
-        _who: PeopleRef,
+        viewer: Option<UserId>,
+        who: PeopleRef,
     ) -> Result<Vec<Option<Person>>> {
-        unimplemented!()
+        self.0
+            .read("reading people", move |c| people::people(c, viewer, &who))
+            .await
     }
     /// A profile as `viewer` sees it.
     pub async fn profile(
         &self,
-        _viewer: Option<UserId>,
-        _username: &str,
+        viewer: Option<UserId>,
+        username: &str,
     ) -> Result<Option<(User, PairFacts)>> {
-        unimplemented!()
+        let username = username.to_owned();
+        self.0
+            .read("reading a profile", move |c| {
+                people::profile(c, viewer, &username)
+            })
+            .await
     }
     /// The facts of one pair.
-    pub async fn pair_facts(&self, _viewer: UserId, _subject: UserId) -> Result<PairFacts> {
-        unimplemented!()
+    pub async fn pair_facts(&self, viewer: UserId, subject: UserId) -> Result<PairFacts> {
+        self.0
+            .read("reading a pair", move |c| {
+                people::pair_facts(c, viewer, subject)
+            })
+            .await
     }
     /// Everyone whose audience `viewer` may be in: followees (if `followees`) and conversation partners (if
     /// `partners`), with facts, settings and last seen; also all in `extra` whatever the facts.
     pub async fn interests(
         &self,
-        _viewer: UserId,
-        _followees: bool,
-        _partners: bool,
-        _extra: Vec<UserId>,
+        viewer: UserId,
+        followees: bool,
+        partners: bool,
+        extra: Vec<UserId>,
     ) -> Result<Vec<Interest>> {
-        unimplemented!()
+        self.0
+            .read("reading interests", move |c| {
+                people::interests(c, viewer, followees, partners, &extra)
+            })
+            .await
     }
 
     // --- follow and block --------------------------------------------------------------------------------
     /// `Ok(true)` when it is new; `Forbidden` when one blocks the other.
-    pub async fn follow(
-        &self,
-        _follower: UserId,
-        _followee: UserId,
-        _now: Timestamp,
-    ) -> Result<bool> {
-        unimplemented!()
+    pub async fn follow(&self, follower: UserId, followee: UserId, now: Timestamp) -> Result<bool> {
+        self.0
+            .write("following", move |c| {
+                follows::follow(c, follower, followee, now)
+            })
+            .await
     }
-    pub async fn unfollow(&self, _follower: UserId, _followee: UserId) -> Result<bool> {
-        unimplemented!()
+    pub async fn unfollow(&self, follower: UserId, followee: UserId) -> Result<bool> {
+        self.0
+            .write("unfollowing", move |c| {
+                follows::unfollow(c, follower, followee)
+            })
+            .await
     }
     /// Also removes follows both ways.
-    pub async fn block(&self, _blocker: UserId, _blocked: UserId, _now: Timestamp) -> Result<bool> {
-        unimplemented!()
+    pub async fn block(&self, blocker: UserId, blocked: UserId, now: Timestamp) -> Result<bool> {
+        self.0
+            .write("blocking", move |c| blocks::block(c, blocker, blocked, now))
+            .await
     }
-    pub async fn unblock(&self, _blocker: UserId, _blocked: UserId) -> Result<bool> {
-        unimplemented!()
+    pub async fn unblock(&self, blocker: UserId, blocked: UserId) -> Result<bool> {
+        self.0
+            .write("unblocking", move |c| blocks::unblock(c, blocker, blocked))
+            .await
     }
     /// Newest first; the second value is the cursor of the next page.
     pub async fn followers(
         &self,
-        _viewer: Option<UserId>,
-        _of: UserId,
-        _page: Page,
+        viewer: Option<UserId>,
+        of: UserId,
+        page: Page,
     ) -> Result<(Vec<Person>, Option<i64>)> {
-        unimplemented!()
+        self.0
+            .read("listing followers", move |c| {
+                follows::followers(c, viewer, of, page)
+            })
+            .await
     }
     pub async fn following(
         &self,
-        _viewer: Option<UserId>,
-        _of: UserId,
-        _page: Page,
+        viewer: Option<UserId>,
+        of: UserId,
+        page: Page,
     ) -> Result<(Vec<Person>, Option<i64>)> {
-        unimplemented!()
+        self.0
+            .read("listing followees", move |c| {
+                follows::following(c, viewer, of, page)
+            })
+            .await
     }
-    pub async fn blocks(&self, _of: UserId, _page: Page) -> Result<(Vec<Person>, Option<i64>)> {
-        unimplemented!()
+    pub async fn blocks(&self, of: UserId, page: Page) -> Result<(Vec<Person>, Option<i64>)> {
+        self.0
+            .read("listing blocks", move |c| blocks::blocks(c, of, page))
+            .await
     }
 
     // --- messages ----------------------------------------------------------------------------------------
@@ -192,105 +280,205 @@ impl Store {
     /// and a participant block each other; `Invalid("participants")` for unknown names is the caller's to check.
     pub async fn create_conversation(
         &self,
-        _creator: UserId,
-        _others: Vec<UserId>,
-        _now: Timestamp,
+        creator: UserId,
+        others: Vec<UserId>,
+        now: Timestamp,
     ) -> Result<(ConversationId, bool)> {
-        unimplemented!()
+        self.0
+            .write("beginning a conversation", move |c| {
+                conversations::create(c, creator, &others, now)
+            })
+            .await
     }
     /// Newest first by last message, else creation.
     pub async fn conversations(
         &self,
-        _viewer: UserId,
-        _page: ConversationPage,
+        viewer: UserId,
+        page: ConversationPage,
     ) -> Result<(Vec<ConversationSummary>, Option<ConversationCursor>)> {
-        unimplemented!()
+        self.0
+            .read("listing conversations", move |c| {
+                conversations::list(c, viewer, page)
+            })
+            .await
     }
     /// `None` when there is none or `viewer` is no participant (the two are not told apart). Marks read up to the
     /// newest message, not waiting for that write.
     pub async fn conversation(
         &self,
-        _viewer: UserId,
-        _id: ConversationId,
-        _page: Page,
+        viewer: UserId,
+        id: ConversationId,
+        page: Page,
     ) -> Result<Option<ConversationDetail>> {
-        unimplemented!()
+        let opened = self
+            .0
+            .read("reading a conversation", move |c| {
+                conversations::open(c, viewer, id, page)
+            })
+            .await?;
+        Ok(opened.map(|(detail, unread_up_to)| {
+            if let Some(up_to) = unread_up_to {
+                self.0.write_detached("marking read", move |c| {
+                    conversations::mark_read(c, viewer, id, up_to)
+                });
+            }
+            detail
+        }))
     }
     /// `None` as above. `Forbidden` in a two-person conversation with a block either way.
     pub async fn send_message(
         &self,
-        _sender: UserId,
-        _id: ConversationId,
-        _text: String,
-        _now: Timestamp,
+        sender: UserId,
+        id: ConversationId,
+        text: String,
+        now: Timestamp,
     ) -> Result<Option<SentMessage>> {
-        unimplemented!()
+        self.0
+            .write("sending a message", move |c| {
+                messages::send(c, sender, id, text, now)
+            })
+            .await
     }
 
     // --- sign-ins and keys -------------------------------------------------------------------------------
     /// Stores a sign-in and sets `last_login_at` and `last_active_at` in the same transaction.
-    pub async fn create_sign_in(&self, _new: NewSignIn) -> Result<SignInId> {
-        unimplemented!()
+    pub async fn create_sign_in(&self, new: NewSignIn) -> Result<SignInId> {
+        self.0
+            .write("signing in", move |c| sign_ins::create(c, &new))
+            .await
     }
     /// A live one by token hash, with its user.
-    pub async fn sign_in_by_hash(&self, _hash: [u8; 32]) -> Result<Option<SignIn>> {
-        unimplemented!()
+    pub async fn sign_in_by_hash(&self, hash: [u8; 32]) -> Result<Option<SignIn>> {
+        self.0
+            .read("reading a sign-in", move |c| sign_ins::by_hash(c, hash))
+            .await
+    }
+    /// A user's own live ones, newest first.
+    pub async fn sign_ins(&self, user: UserId, now: Timestamp) -> Result<Vec<SignInSummary>> {
+        self.0
+            .read("listing sign-ins", move |c| sign_ins::of_user(c, user, now))
+            .await
     }
     /// Whether something was revoked.
-    pub async fn revoke_sign_in(&self, _user: UserId, _id: SignInId) -> Result<bool> {
-        unimplemented!()
+    pub async fn revoke_sign_in(&self, user: UserId, id: SignInId) -> Result<bool> {
+        let marks = self.0.marks();
+        self.0
+            .write("revoking a sign-in", move |c| {
+                sign_ins::revoke(c, marks, user, id)
+            })
+            .await
     }
     /// All of a user's; the ids.
-    pub async fn revoke_sign_ins(&self, _user: UserId) -> Result<Vec<SignInId>> {
-        unimplemented!()
+    pub async fn revoke_sign_ins(&self, user: UserId) -> Result<Vec<SignInId>> {
+        let marks = self.0.marks();
+        self.0
+            .write("revoking sign-ins", move |c| {
+                sign_ins::revoke_all(c, marks, user)
+            })
+            .await
     }
     /// Removes expired ones, in bounded batches.
-    pub async fn purge_expired(&self, _now: Timestamp) -> Result<usize> {
-        unimplemented!()
+    pub async fn purge_expired(&self, now: Timestamp) -> Result<usize> {
+        let mut purged = 0;
+        loop {
+            let removed = self
+                .0
+                .write("purging sign-ins", move |c| sign_ins::purge(c, now))
+                .await?;
+            purged += removed;
+            if removed < sign_ins::PURGE_BATCH {
+                break;
+            }
+        }
+        let before = now.minus(ADDRESS_MEMORY);
+        while self
+            .0
+            .write("forgetting addresses", move |c| {
+                secrets::forget_addresses(c, before, sign_ins::PURGE_BATCH)
+            })
+            .await?
+            == sign_ins::PURGE_BATCH
+        {}
+        Ok(purged)
     }
     /// `Conflict("name")` when a live key has that name.
     pub async fn create_api_key(
         &self,
-        _name: &str,
-        _role: KeyRole,
-        _hash: [u8; 32],
-        _now: Timestamp,
+        name: &str,
+        role: KeyRole,
+        hash: [u8; 32],
+        now: Timestamp,
     ) -> Result<ApiKeyId> {
-        unimplemented!()
+        let (marks, name) = (self.0.marks(), name.to_owned());
+        self.0
+            .write("creating a key", move |c| {
+                keys::create(c, marks, &name, role, hash, now)
+            })
+            .await
     }
-    pub async fn api_key_by_hash(&self, _hash: [u8; 32]) -> Result<Option<ApiKey>> {
-        unimplemented!()
+    pub async fn api_key_by_hash(&self, hash: [u8; 32]) -> Result<Option<ApiKey>> {
+        self.0
+            .read("reading a key", move |c| keys::by_hash(c, hash))
+            .await
     }
     pub async fn api_keys(&self) -> Result<Vec<ApiKey>> {
-        unimplemented!()
+        self.0.read("listing keys", |c| keys::live(c)).await
     }
     /// By id or name.
-    pub async fn revoke_api_key(&self, _id_or_name: &str, _now: Timestamp) -> Result<bool> {
-        unimplemented!()
+    pub async fn revoke_api_key(&self, id_or_name: &str, now: Timestamp) -> Result<bool> {
+        let (marks, id_or_name) = (self.0.marks(), id_or_name.to_owned());
+        self.0
+            .write("revoking a key", move |c| {
+                keys::revoke(c, marks, &id_or_name, now)
+            })
+            .await
     }
     /// A random 32-byte secret of this database by name, made on first use (keys the hashes below).
-    pub async fn secret(&self, _name: &'static str) -> Result<[u8; 32]> {
-        unimplemented!()
+    pub async fn secret(&self, name: &'static str) -> Result<[u8; 32]> {
+        if let Some(value) = self
+            .0
+            .read("reading a secret", move |c| secrets::find(c, name))
+            .await?
+        {
+            return Ok(value);
+        }
+        let value: [u8; 32] = rand::random();
+        self.0
+            .write("making a secret", move |c| secrets::keep(c, name, value))
+            .await
     }
     /// Remembers that this address (as a keyed hash with the account) signed in to the account.
-    pub async fn remember_address(&self, _hash: [u8; 32], _now: Timestamp) -> Result<()> {
-        unimplemented!()
+    pub async fn remember_address(&self, hash: [u8; 32], now: Timestamp) -> Result<()> {
+        self.0
+            .write("remembering an address", move |c| {
+                secrets::remember_address(c, hash, now)
+            })
+            .await
     }
     /// Whether it did since `since`.
-    pub async fn knows_address(&self, _hash: [u8; 32], _since: Timestamp) -> Result<bool> {
-        unimplemented!()
+    pub async fn knows_address(&self, hash: [u8; 32], since: Timestamp) -> Result<bool> {
+        self.0
+            .read("looking an address up", move |c| {
+                secrets::knows_address(c, hash, since)
+            })
+            .await
     }
 
     // --- changes made by commands beside the server --------------------------------------------------------
     /// The newest mark there is; `poll_changes` starts from it.
     pub async fn newest_change(&self) -> Result<i64> {
-        unimplemented!()
+        self.0.poll("reading marks", |poller| poller.newest()).await
     }
     /// Marks after `after` left by *other* processes, oldest first. Costs a `data_version` read when nothing changed.
-    pub async fn poll_changes(&self, _after: i64) -> Result<Vec<(i64, Change)>> {
-        unimplemented!()
+    pub async fn poll_changes(&self, after: i64) -> Result<Vec<(i64, Change)>> {
+        self.0
+            .poll("reading marks", move |poller| poller.poll(after))
+            .await
     }
 }
 
 /// How long a write may wait for its turn and for a lock.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long an address that signed in to an account is remembered.
+pub const ADDRESS_MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -3,6 +3,7 @@
 use crate::model::*;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,20 @@ pub enum StoreError {
     /// The schema is older than ours and was not to be migrated.
     #[error("{0} has an older schema; run `lastseen migrate` first")]
     Outdated(PathBuf),
+    /// The file is damaged, or cannot be used as it is.
+    #[error("{path} cannot be opened: {reason}")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another process holds the lock.
+    #[error("another lastseen serves {0}; stop it first")]
+    Held(PathBuf),
+    /// A command panicked; its changes were rolled back and the cause logged.
+    #[error("internal error while doing: {0}")]
+    Panicked(&'static str),
     /// Anything else SQLite says (corrupt, I/O error).
     #[error("{context}: {source}")]
     Sqlite {
@@ -64,6 +79,25 @@ pub struct Options {
     pub durability: Durability,
     /// Read-only connections at most.
     pub readers: u32,
+    /// Leave marks for a running server to heed: true for commands, false for the server itself.
+    pub mark_changes: bool,
+    /// How long a write may wait for its turn and for a lock, and a read for a connection.
+    pub write_deadline: Duration,
+}
+
+impl Default for Options {
+    /// What a command beside a server needs: an existing, current database, and marks.
+    fn default() -> Self {
+        Self {
+            create: false,
+            migrate: false,
+            read_only: false,
+            durability: Durability::Full,
+            readers: 2,
+            mark_changes: true,
+            write_deadline: super::WRITE_DEADLINE,
+        }
+    }
 }
 
 /// What a commit survives.
@@ -341,6 +375,21 @@ pub struct SignIn {
     pub created_at: Timestamp,
     /// Until.
     pub expires_at: Timestamp,
+}
+
+/// A sign-in as its user sees it in the list of their own.
+#[derive(Clone, Debug)]
+pub struct SignInSummary {
+    /// The id.
+    pub id: SignInId,
+    /// When.
+    pub created_at: Timestamp,
+    /// Until.
+    pub expires_at: Timestamp,
+    /// Last request with it.
+    pub last_used_at: Timestamp,
+    /// From where.
+    pub client: ClientInfo,
 }
 
 /// An API key without its secret.

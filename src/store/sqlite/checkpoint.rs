@@ -1,0 +1,207 @@
+//! The checkpoint thread: copies the write-ahead log into the database beside the writer, never on its path.
+//!
+//! A passive checkpoint each time the log has grown by [`PASSIVE_PAGES`]; it waits for nobody, and the writer starts
+//! the log over by itself once all of it is copied and nobody reads from it. Where that does not come about because
+//! there is always somebody, and the log is past [`RESTART_PAGES`], a few restarting ones: those hold the writer up,
+//! so each waits [`BUSY_TRIES`] × [`BUSY_PAUSE`] for readers at most and the next comes [`RESTART_GAP`] later. When
+//! nothing was written for [`IDLE`], the log is emptied.
+
+use crate::store::{Result, StoreError};
+use parking_lot::{Condvar, Mutex};
+use rusqlite::Connection;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// 4 MB of pages of 4,096 bytes.
+const PASSIVE_PAGES: u64 = 1_000;
+/// 64 MB.
+const RESTART_PAGES: u64 = 16_384;
+const RESTART_TRIES: u32 = 20;
+const RESTART_GAP: Duration = Duration::from_millis(2);
+const BUSY_TRIES: i32 = 3;
+const BUSY_PAUSE: Duration = Duration::from_micros(100);
+const IDLE: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// Pages in the log after the last commit of this thread's connection.
+    static WAL_PAGES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts the pages of the log on the writer's thread, which calls this.
+pub(super) fn count_wal_pages(connection: &Connection) {
+    connection.wal_hook(Some(|_, pages| {
+        WAL_PAGES.set(u64::try_from(pages).unwrap_or(0));
+        Ok(())
+    }));
+}
+
+/// The writer's handle.
+#[derive(Clone)]
+pub(super) struct Signal(Arc<Shared>);
+
+struct Shared {
+    log: Mutex<Log>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Log {
+    pages: u64,
+    /// Where the next passive checkpoint is due.
+    due: u64,
+    /// Commits so far.
+    commits: u64,
+    /// Commits that are known to be in the database.
+    emptied: u64,
+    stop: bool,
+}
+
+impl Signal {
+    /// After each commit, on the writer's thread.
+    pub fn committed(&self) {
+        let pages = WAL_PAGES.get();
+        let mut log = self.0.log.lock();
+        if pages < log.pages {
+            log.due = PASSIVE_PAGES;
+        }
+        let was_empty = log.commits == log.emptied;
+        log.pages = pages;
+        log.commits += 1;
+        if was_empty || log.pages >= log.due {
+            self.0.changed.notify_one();
+        }
+    }
+}
+
+/// The thread.
+pub(super) struct Checkpointer {
+    signal: Signal,
+    thread: JoinHandle<()>,
+}
+
+impl Checkpointer {
+    pub fn start(connection: Connection) -> Result<Self> {
+        let unavailable =
+            |error: String| StoreError::Unavailable(format!("no thread for checkpoints: {error}"));
+        connection
+            .busy_handler(Some(|tries| {
+                std::thread::sleep(BUSY_PAUSE);
+                tries < BUSY_TRIES
+            }))
+            .map_err(|error| unavailable(error.to_string()))?;
+        let signal = Signal(Arc::new(Shared {
+            log: Mutex::new(Log {
+                due: PASSIVE_PAGES,
+                ..Log::default()
+            }),
+            changed: Condvar::new(),
+        }));
+        let shared = signal.0.clone();
+        let thread = std::thread::Builder::new()
+            .name("lastseen-checkpoint".into())
+            .spawn(move || run(&connection, &shared))
+            .map_err(|error| unavailable(error.to_string()))?;
+        Ok(Self { signal, thread })
+    }
+
+    pub fn signal(&self) -> Signal {
+        self.signal.clone()
+    }
+
+    /// After the writer has ended: empties the log once more and joins the thread.
+    pub fn finish(self) {
+        self.signal.0.log.lock().stop = true;
+        self.signal.0.changed.notify_one();
+        if self.thread.join().is_err() {
+            tracing::error!("the checkpoint thread panicked");
+        }
+    }
+}
+
+/// What to do next.
+enum Due {
+    Passive,
+    Empty,
+    Stop,
+}
+
+fn run(connection: &Connection, shared: &Shared) {
+    let mut failing = false;
+    loop {
+        let (due, commits) = wait(shared);
+        let outcome = match due {
+            Due::Passive => passive(connection, shared),
+            Due::Empty | Due::Stop => checkpoint(connection, "TRUNCATE").map(|done| {
+                // Busy: somebody reads from the log; the next commit or idle second tries again.
+                if !done.busy {
+                    shared.log.lock().emptied = commits;
+                }
+            }),
+        };
+        if let Err(error) = &outcome
+            && !failing
+        {
+            // Once per stretch of failures: the disk may be full for hours.
+            tracing::warn!(%error, "the write-ahead log cannot be checkpointed");
+        }
+        failing = outcome.is_err();
+        if matches!(due, Due::Stop) {
+            return;
+        }
+    }
+}
+
+/// Waits until there is something to do; also the number of commits at that moment.
+fn wait(shared: &Shared) -> (Due, u64) {
+    let mut log = shared.log.lock();
+    loop {
+        if log.stop {
+            return (Due::Stop, log.commits);
+        }
+        if log.pages >= log.due {
+            log.due = log.pages + PASSIVE_PAGES;
+            return (Due::Passive, log.commits);
+        }
+        if log.commits == log.emptied {
+            shared.changed.wait(&mut log);
+            continue;
+        }
+        let before = log.commits;
+        let timed_out = shared.changed.wait_for(&mut log, IDLE).timed_out();
+        if timed_out && log.commits == before {
+            return (Due::Empty, log.commits);
+        }
+    }
+}
+
+fn passive(connection: &Connection, shared: &Shared) -> rusqlite::Result<()> {
+    checkpoint(connection, "PASSIVE")?;
+    for _ in 0..RESTART_TRIES {
+        if shared.log.lock().pages < RESTART_PAGES {
+            break;
+        }
+        if !checkpoint(connection, "RESTART")?.busy {
+            break;
+        }
+        let mut log = shared.log.lock();
+        if log.stop {
+            break;
+        }
+        shared.changed.wait_for(&mut log, RESTART_GAP);
+    }
+    Ok(())
+}
+
+struct Done {
+    busy: bool,
+}
+
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<Done> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+        Ok(Done {
+            busy: row.get::<_, i64>(0)? != 0,
+        })
+    })
+}

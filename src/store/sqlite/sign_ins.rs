@@ -1,0 +1,118 @@
+//! Sign-ins: one opaque token each, of which the hash alone is here.
+
+use super::{Fault, changes, rows};
+use crate::model::*;
+use crate::store::{Change, NewSignIn, SignIn, SignInSummary};
+use rusqlite::{Connection, OptionalExtension, named_params};
+
+const CREATE: &str = "INSERT INTO sign_ins (user_id, token_hash, created_at, expires_at, last_used_at, device_type, \
+     ip_address, country_code, user_agent) \
+     VALUES (:user_id, :token_hash, :created_at, :expires_at, :created_at, :device_type, :ip_address, \
+     :country_code, :user_agent)";
+const LOGIN: &str = "UPDATE users SET last_login_at = max(ifnull(last_login_at, ?2), ?2), \
+     last_active_at = max(ifnull(last_active_at, ?2), ?2) WHERE id = ?1";
+
+pub fn create(connection: &Connection, new: &NewSignIn) -> Result<SignInId, Fault> {
+    connection.prepare_cached(CREATE)?.execute(named_params! {
+        ":user_id": new.user_id.0,
+        ":token_hash": new.token_hash,
+        ":created_at": new.created_at.as_millis(),
+        ":expires_at": new.expires_at.as_millis(),
+        ":device_type": new.client.device_type.map(DeviceType::as_str),
+        ":ip_address": new.client.ip_address,
+        ":country_code": new.client.country_code,
+        ":user_agent": new.client.user_agent,
+    })?;
+    let id = SignInId(connection.last_insert_rowid());
+    connection
+        .prepare_cached(LOGIN)?
+        .execute((new.user_id.0, new.created_at.as_millis()))?;
+    Ok(id)
+}
+
+const BY_HASH: &str = "SELECT s.id, s.user_id, u.username, u.role, u.activity_status, s.created_at, s.expires_at \
+     FROM sign_ins s JOIN users u ON u.id = s.user_id WHERE s.token_hash = ?1";
+
+pub fn by_hash(connection: &Connection, hash: [u8; 32]) -> Result<Option<SignIn>, Fault> {
+    Ok(connection
+        .prepare_cached(BY_HASH)?
+        .query_row([hash], |row| {
+            Ok(SignIn {
+                id: SignInId(row.get(0)?),
+                user_id: UserId(row.get(1)?),
+                username: rows::username(row, 2)?,
+                role: rows::word(row, 3)?,
+                activity_status: rows::word(row, 4)?,
+                created_at: rows::time(row, 5)?,
+                expires_at: rows::time(row, 6)?,
+            })
+        })
+        .optional()?)
+}
+
+const OF_USER: &str = "SELECT id, created_at, expires_at, last_used_at, device_type, ip_address, country_code, \
+     user_agent FROM sign_ins WHERE user_id = ?1 AND expires_at > ?2 ORDER BY id DESC";
+
+pub fn of_user(
+    connection: &Connection,
+    user: UserId,
+    now: Timestamp,
+) -> Result<Vec<SignInSummary>, Fault> {
+    let list = connection
+        .prepare_cached(OF_USER)?
+        .query_map((user.0, now.as_millis()), |row| {
+            Ok(SignInSummary {
+                id: SignInId(row.get(0)?),
+                created_at: rows::time(row, 1)?,
+                expires_at: rows::time(row, 2)?,
+                last_used_at: rows::time(row, 3)?,
+                client: rows::client(row, 4)?,
+            })
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(list)
+}
+
+const REVOKE: &str = "DELETE FROM sign_ins WHERE id = ?1 AND user_id = ?2";
+
+pub fn revoke(
+    connection: &Connection,
+    marks: changes::Marks,
+    user: UserId,
+    id: SignInId,
+) -> Result<bool, Fault> {
+    let deleted = connection.prepare_cached(REVOKE)?.execute((id.0, user.0))?;
+    if deleted > 0 {
+        changes::mark(connection, marks, &Change::SignIns(user))?;
+    }
+    Ok(deleted > 0)
+}
+
+const REVOKE_ALL: &str = "DELETE FROM sign_ins WHERE user_id = ?1 RETURNING id";
+
+pub fn revoke_all(
+    connection: &Connection,
+    marks: changes::Marks,
+    user: UserId,
+) -> Result<Vec<SignInId>, Fault> {
+    let ids: Vec<_> = connection
+        .prepare_cached(REVOKE_ALL)?
+        .query_map([user.0], |row| row.get(0).map(SignInId))?
+        .collect::<rusqlite::Result<_>>()?;
+    if !ids.is_empty() {
+        changes::mark(connection, marks, &Change::SignIns(user))?;
+    }
+    Ok(ids)
+}
+
+/// How many rows one command of a purge takes at most.
+pub const PURGE_BATCH: usize = 500;
+
+const PURGE: &str = "DELETE FROM sign_ins WHERE id IN \
+     (SELECT id FROM sign_ins WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
+
+pub fn purge(connection: &Connection, now: Timestamp) -> Result<usize, Fault> {
+    Ok(connection
+        .prepare_cached(PURGE)?
+        .execute((now.as_millis(), PURGE_BATCH as i64))?)
+}

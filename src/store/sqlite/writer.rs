@@ -1,0 +1,461 @@
+//! The one writer: a thread that owns the only writing connection and commits in groups.
+//!
+//! A command is a closure. The thread takes what is in the queue (at most [`MAX_BATCH`], for at most
+//! [`BATCH_TIME`]), runs each in a savepoint of one transaction, commits, and only then answers all: under load
+//! that is one fsync for many writes, and idle a lone write commits at once. A command that fails or panics rolls
+//! back its own savepoint only. A failed commit, or an error upon which SQLite itself rolled everything back
+//! (a full disk), fails the whole group; the thread goes on with the next.
+//!
+//! **Queue and deadline.** The queue holds [`QUEUE`] commands; when it is full a caller waits for room. Whoever has
+//! not been started within the deadline gets `Unavailable` and will not be started: caller and thread settle that
+//! by one compare-and-swap, so there is no third outcome. Once started, the answer waits for the commit. A caller who
+//! goes away leaves the command in the queue to be written; one who goes away while waiting for room has written
+//! nothing.
+
+use super::checkpoint::Checkpointer;
+use super::fault::{Fault, classify, is_busy, replay};
+use super::{closing, really_elapsed};
+use crate::store::{Result, Stats, StoreError};
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+
+/// Commands that may wait.
+const QUEUE: usize = 4_096;
+/// Commands in one transaction at most.
+const MAX_BATCH: usize = 1_024;
+/// How long a transaction takes in further commands.
+const BATCH_TIME: Duration = Duration::from_millis(10);
+/// Waiting for somebody else's lock, between two attempts: from the first to the last of these.
+const LOCK_PAUSE: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(5));
+
+pub(super) struct Writer {
+    queue: Mutex<Option<mpsc::Sender<Command>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    checkpointer: Mutex<Option<Checkpointer>>,
+    shared: Arc<Shared>,
+    deadline: Duration,
+}
+
+/// What the thread tells the outside.
+struct Shared {
+    origin: Instant,
+    /// Milliseconds since `origin` at which the present work began, plus one; 0 when idle.
+    busy_since: AtomicU64,
+    batches: AtomicU64,
+    commands: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Writer {
+    /// Starts the writing and the checkpointing thread.
+    pub fn start(
+        connection: Connection,
+        checkpointer: Connection,
+        deadline: Duration,
+    ) -> Result<Self> {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let shared = Arc::new(Shared {
+            origin: Instant::now(),
+            busy_since: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        });
+        let checkpointer = Checkpointer::start(checkpointer)?;
+        let worker = Worker {
+            connection,
+            queue: receiver,
+            shared: shared.clone(),
+            wal: checkpointer.signal(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("lastseen-writer".into())
+            .spawn(move || worker.run())
+            .map_err(|error| StoreError::Unavailable(format!("no thread for writing: {error}")))?;
+        Ok(Self {
+            queue: Mutex::new(Some(sender)),
+            thread: Mutex::new(Some(thread)),
+            checkpointer: Mutex::new(Some(checkpointer)),
+            shared,
+            deadline,
+        })
+    }
+
+    pub async fn run<T, F>(&self, context: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    {
+        let start = Instant::now();
+        let (command, state, answer) = Command::new(context, start + self.deadline, work);
+        let queue = self.queue.lock().clone().ok_or_else(closing)?;
+        self.enqueue(queue, command, start).await?;
+        let mut answer = std::pin::pin!(answer);
+        let left = self.deadline.saturating_sub(start.elapsed());
+        let answered = match tokio::time::timeout(left, &mut answer).await {
+            Ok(answered) => answered,
+            Err(_) if really_elapsed(start, self.deadline) && state.expire() => {
+                return Err(self.refuse());
+            }
+            Err(_) => answer.await,
+        };
+        let result = answered.unwrap_or_else(|_| Err(closing()));
+        if matches!(result, Err(StoreError::Unavailable(_))) {
+            self.shared.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        result
+    }
+
+    async fn enqueue(
+        &self,
+        queue: mpsc::Sender<Command>,
+        command: Command,
+        start: Instant,
+    ) -> Result<()> {
+        let command = match queue.try_send(command) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(closing()),
+            Err(mpsc::error::TrySendError::Full(command)) => command,
+        };
+        let mut room = std::pin::pin!(queue.reserve());
+        let reserved = match tokio::time::timeout(self.deadline, &mut room).await {
+            Ok(reserved) => reserved,
+            Err(_) if really_elapsed(start, self.deadline) => return Err(self.refuse()),
+            Err(_) => room.await,
+        };
+        reserved.map_err(|_| closing())?.send(command);
+        Ok(())
+    }
+
+    fn refuse(&self) -> StoreError {
+        self.shared.refused.fetch_add(1, Ordering::Relaxed);
+        too_late()
+    }
+
+    pub fn run_detached<F>(&self, context: &'static str, work: F)
+    where
+        F: FnOnce(&Connection) -> Result<(), Fault> + Send + 'static,
+    {
+        let (command, ..) = Command::new(context, Instant::now() + self.deadline, work);
+        let queue = self.queue.lock().clone();
+        if queue.is_none_or(|queue| queue.try_send(command).is_err()) {
+            self.shared.refused.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub fn stats(&self) -> Stats {
+        let waiting = self
+            .queue
+            .lock()
+            .as_ref()
+            .map_or(0, |queue| queue.max_capacity() - queue.capacity());
+        Stats {
+            write_batches: self.shared.batches.load(Ordering::Relaxed),
+            write_commands: self.shared.commands.load(Ordering::Relaxed),
+            write_queue: waiting as u64,
+            write_refused: self.shared.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether the thread lives and is not stuck in one transaction for longer than the deadline.
+    pub fn check_alive(&self) -> Result<()> {
+        if self
+            .thread
+            .lock()
+            .as_ref()
+            .is_none_or(JoinHandle::is_finished)
+        {
+            return Err(closing());
+        }
+        let since = self.shared.busy_since.load(Ordering::Relaxed);
+        let busy = self
+            .shared
+            .origin
+            .elapsed()
+            .saturating_sub(Duration::from_millis(since));
+        if since > 0 && busy > self.deadline {
+            return Err(StoreError::Unavailable(format!(
+                "a write has been stuck for {} s",
+                busy.as_secs()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Writes what is queued, checkpoints, and joins both threads.
+    pub async fn close(&self) {
+        self.queue.lock().take();
+        let writer = self.thread.lock().take();
+        let checkpointer = self.checkpointer.lock().take();
+        let joined = tokio::task::spawn_blocking(move || {
+            let joined = writer.map_or(Ok(()), JoinHandle::join);
+            if let Some(checkpointer) = checkpointer {
+                checkpointer.finish();
+            }
+            joined
+        })
+        .await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the writing thread did not end in good order");
+        }
+    }
+}
+
+fn too_late() -> StoreError {
+    StoreError::Unavailable("the write did not get its turn in time".into())
+}
+
+/// A closure with its deadline, and whether it has been started.
+struct Command {
+    deadline: Instant,
+    state: State,
+    work: Box<dyn Work>,
+}
+
+#[derive(Clone)]
+struct State(Arc<AtomicU8>);
+
+impl State {
+    const WAITING: u8 = 0;
+    const STARTED: u8 = 1;
+    const EXPIRED: u8 = 2;
+
+    fn start(&self) -> bool {
+        self.settle(Self::STARTED)
+    }
+
+    fn expire(&self) -> bool {
+        self.settle(Self::EXPIRED)
+    }
+
+    fn settle(&self, to: u8) -> bool {
+        self.0
+            .compare_exchange(Self::WAITING, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+}
+
+impl Command {
+    fn new<T, F>(
+        context: &'static str,
+        deadline: Instant,
+        work: F,
+    ) -> (Self, State, oneshot::Receiver<Result<T>>)
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    {
+        let (answer, receiver) = oneshot::channel();
+        let state = State(Arc::new(AtomicU8::new(State::WAITING)));
+        let work = Box::new(Typed {
+            context,
+            work: Some(work),
+            result: None,
+            answer,
+        });
+        let command = Self {
+            deadline,
+            state: state.clone(),
+            work,
+        };
+        (command, state, receiver)
+    }
+
+    /// Answers `Unavailable` when it is too late to start it.
+    fn unless_late(self) -> Option<Self> {
+        if Instant::now() < self.deadline && self.state.0.load(Ordering::Acquire) == State::WAITING
+        {
+            return Some(self);
+        }
+        if self.state.expire() {
+            self.work.answer(Some(too_late()));
+        }
+        None
+    }
+}
+
+/// A command of whatever type it returns.
+trait Work: Send {
+    /// Runs it; whether its savepoint is to be kept.
+    fn run(&mut self, connection: &Connection) -> bool;
+    /// What it failed with.
+    fn failure(&self) -> Option<&StoreError>;
+    /// It panicked.
+    fn panicked(&mut self);
+    /// Answers its caller, with `lost` when the transaction around it was.
+    fn answer(self: Box<Self>, lost: Option<StoreError>);
+}
+
+struct Typed<T, F> {
+    context: &'static str,
+    work: Option<F>,
+    result: Option<Result<T>>,
+    answer: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Work for Typed<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> Result<T, Fault> + Send,
+{
+    fn run(&mut self, connection: &Connection) -> bool {
+        let Some(work) = self.work.take() else {
+            return false;
+        };
+        let result = work(connection).map_err(|fault| fault.in_context(self.context));
+        let kept = result.is_ok();
+        self.result = Some(result);
+        kept
+    }
+
+    fn failure(&self) -> Option<&StoreError> {
+        self.result
+            .as_ref()
+            .and_then(|result| result.as_ref().err())
+    }
+
+    fn panicked(&mut self) {
+        tracing::error!(context = self.context, "a write panicked");
+        self.result = Some(Err(StoreError::Panicked(self.context)));
+    }
+
+    fn answer(self: Box<Self>, lost: Option<StoreError>) {
+        let result = match (lost, self.result) {
+            (Some(error), _) => Err(error),
+            (None, Some(result)) => result,
+            (None, None) => Err(StoreError::Panicked(self.context)),
+        };
+        // Nobody may be waiting any more: the write is done all the same.
+        drop(self.answer.send(result));
+    }
+}
+
+/// The thread's side.
+struct Worker {
+    connection: Connection,
+    queue: mpsc::Receiver<Command>,
+    shared: Arc<Shared>,
+    wal: super::checkpoint::Signal,
+}
+
+impl Worker {
+    fn run(mut self) {
+        super::checkpoint::count_wal_pages(&self.connection);
+        while let Some(command) = self.queue.blocking_recv() {
+            let now = self.shared.origin.elapsed().as_millis() as u64 + 1;
+            self.shared.busy_since.store(now, Ordering::Relaxed);
+            if let Some(command) = self.begin(command) {
+                self.batch(command);
+            }
+            self.shared.busy_since.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Begins a transaction, waiting for a foreign lock until the command's deadline.
+    fn begin(&self, mut command: Command) -> Option<Command> {
+        let mut pause = LOCK_PAUSE.0;
+        loop {
+            command = command.unless_late()?;
+            match self.execute("BEGIN IMMEDIATE") {
+                Ok(()) => return Some(command),
+                Err(error) if is_busy(&error) => {
+                    // Nobody can tell us that another process let go: look again.
+                    let left = command.deadline.saturating_duration_since(Instant::now());
+                    std::thread::sleep(pause.min(left));
+                    pause = (pause * 2).min(LOCK_PAUSE.1);
+                }
+                Err(error) => {
+                    if command.state.start() {
+                        let error = classify("beginning a transaction", error);
+                        tracing::warn!(%error, "no transaction can begin");
+                        command.work.answer(Some(error));
+                    }
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Runs the first command and those that are there, commits, answers.
+    fn batch(&mut self, first: Command) {
+        let start = Instant::now();
+        let mut done: Vec<Box<dyn Work>> = Vec::new();
+        let mut lost = None;
+        let mut next = Some(first);
+        while let Some(command) = next.take() {
+            if let Some(mut command) = command.unless_late()
+                && command.state.start()
+            {
+                lost = self.savepoint(&mut *command.work);
+                done.push(command.work);
+            }
+            if lost.is_none() && done.len() < MAX_BATCH && start.elapsed() < BATCH_TIME {
+                next = self.queue.try_recv().ok();
+            }
+        }
+        if lost.is_none() {
+            lost = self
+                .execute("COMMIT")
+                .err()
+                .map(|error| classify("committing", error));
+        }
+        match &lost {
+            None => {
+                self.shared.batches.fetch_add(1, Ordering::Relaxed);
+                self.shared
+                    .commands
+                    .fetch_add(done.len() as u64, Ordering::Relaxed);
+                self.wal.committed();
+            }
+            Some(error) => {
+                tracing::warn!(%error, commands = done.len(), "a transaction was lost");
+                if !self.connection.is_autocommit()
+                    && let Err(error) = self.execute("ROLLBACK")
+                {
+                    tracing::error!(%error, "a transaction could not be rolled back");
+                }
+            }
+        }
+        for work in done {
+            work.answer(lost.as_ref().map(replay));
+        }
+    }
+
+    /// Runs one command in a savepoint; an error when the whole transaction is lost.
+    fn savepoint(&self, work: &mut dyn Work) -> Option<StoreError> {
+        if let Err(error) = self.execute("SAVEPOINT command") {
+            return Some(classify("beginning a savepoint", error));
+        }
+        let ran = catch_unwind(AssertUnwindSafe(|| work.run(&self.connection)));
+        let kept = ran.unwrap_or_else(|_| {
+            work.panicked();
+            false
+        });
+        if self.connection.is_autocommit() {
+            // SQLite does this by itself when the disk is full, among others.
+            let cause = work.failure().map(replay);
+            return Some(cause.unwrap_or_else(|| {
+                StoreError::Unavailable("the transaction was rolled back".into())
+            }));
+        }
+        let undone = if kept {
+            Ok(())
+        } else {
+            self.execute("ROLLBACK TO command")
+        };
+        undone
+            .and_then(|()| self.execute("RELEASE command"))
+            .err()
+            .map(|error| classify("ending a savepoint", error))
+    }
+
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(|_| ())
+    }
+}
