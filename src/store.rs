@@ -142,7 +142,8 @@ impl Store {
             .await
     }
     /// Bulk upsert, matched by `id`, else `externalId`, else `username`; all or nothing, the bad items named.
-    /// One error per item at most. `insert_only_ids`: refuse rows that would create a user without an explicit id.
+    /// One error per item at most. `Forbidden` for the whole batch when it would change an admin and may not. A row
+    /// with an external id does not take over a user of that name who has a password or another external id.
     pub async fn upsert_users(
         &self,
         users: Vec<UserUpsert>,
@@ -226,6 +227,7 @@ impl Store {
             })
             .await
     }
+    /// Whether they did follow.
     pub async fn unfollow(&self, follower: UserId, followee: UserId) -> Result<bool> {
         self.0
             .write("unfollowing", move |c| {
@@ -233,12 +235,13 @@ impl Store {
             })
             .await
     }
-    /// Also removes follows both ways.
+    /// Also removes follows both ways; whether it is new.
     pub async fn block(&self, blocker: UserId, blocked: UserId, now: Timestamp) -> Result<bool> {
         self.0
             .write("blocking", move |c| blocks::block(c, blocker, blocked, now))
             .await
     }
+    /// Whether there was a block.
     pub async fn unblock(&self, blocker: UserId, blocked: UserId) -> Result<bool> {
         self.0
             .write("unblocking", move |c| blocks::unblock(c, blocker, blocked))
@@ -257,6 +260,7 @@ impl Store {
             })
             .await
     }
+    /// Those whom `of` follows, as [`Self::followers`].
     pub async fn following(
         &self,
         viewer: Option<UserId>,
@@ -269,6 +273,7 @@ impl Store {
             })
             .await
     }
+    /// Those whom `of` blocks, as [`Self::followers`].
     pub async fn blocks(&self, of: UserId, page: Page) -> Result<(Vec<Person>, Option<i64>)> {
         self.0
             .read("listing blocks", move |c| blocks::blocks(c, of, page))
@@ -276,8 +281,8 @@ impl Store {
     }
 
     // --- messages ----------------------------------------------------------------------------------------
-    /// The two-person conversation that there is (`created: false`), or a new one. `Forbidden` when the creator
-    /// and a participant block each other; `Invalid("participants")` for unknown names is the caller's to check.
+    /// The two-person conversation that there is (`false`), or a new one (`true`). `Forbidden` when a block stands
+    /// between the creator and a participant, or when there is nobody but the creator; `NoSuchUser` for an unknown id.
     pub async fn create_conversation(
         &self,
         creator: UserId,
@@ -347,7 +352,8 @@ impl Store {
             .write("signing in", move |c| sign_ins::create(c, &new))
             .await
     }
-    /// A live one by token hash, with its user.
+    /// One that is not revoked, by token hash, with its user; whether it has expired is for the caller to say, whose
+    /// clock it is.
     pub async fn sign_in_by_hash(&self, hash: [u8; 32]) -> Result<Option<SignIn>> {
         self.0
             .read("reading a sign-in", move |c| sign_ins::by_hash(c, hash))
@@ -377,7 +383,8 @@ impl Store {
             })
             .await
     }
-    /// Removes expired ones, in bounded batches.
+    /// Removes expired ones and addresses last seen before [`ADDRESS_MEMORY`], in bounded batches; how many
+    /// sign-ins those were.
     pub async fn purge_expired(&self, now: Timestamp) -> Result<usize> {
         let mut purged = 0;
         loop {
@@ -416,13 +423,15 @@ impl Store {
             })
             .await
     }
+    /// A live one.
     pub async fn api_key_by_hash(&self, hash: [u8; 32]) -> Result<Option<ApiKey>> {
         self.0
             .read("reading a key", move |c| keys::by_hash(c, hash))
             .await
     }
+    /// All live ones.
     pub async fn api_keys(&self) -> Result<Vec<ApiKey>> {
-        self.0.read("listing keys", |c| keys::live(c)).await
+        self.0.read("listing keys", keys::live).await
     }
     /// By id or name.
     pub async fn revoke_api_key(&self, id_or_name: &str, now: Timestamp) -> Result<bool> {

@@ -16,6 +16,8 @@ pub(super) mod messages;
 pub mod migrate;
 pub(super) mod open;
 pub(super) mod people;
+#[cfg(test)]
+mod plans;
 mod pool;
 pub(super) mod rows;
 pub(super) mod secrets;

@@ -3,4 +3,5 @@
 mod files;
 mod people;
 mod presence;
+mod upserts;
 mod writes;

@@ -73,6 +73,12 @@ impl Signal {
             self.0.changed.notify_one();
         }
     }
+
+    /// After the last commit: one more checkpoint, and the thread ends.
+    pub fn stop(&self) {
+        self.0.log.lock().stop = true;
+        self.0.changed.notify_one();
+    }
 }
 
 /// The thread.
@@ -110,10 +116,8 @@ impl Checkpointer {
         self.signal.clone()
     }
 
-    /// After the writer has ended: empties the log once more and joins the thread.
+    /// Joins the thread, which ends after the writer's [`Signal::stop`].
     pub fn finish(self) {
-        self.signal.0.log.lock().stop = true;
-        self.signal.0.changed.notify_one();
         if self.thread.join().is_err() {
             tracing::error!("the checkpoint thread panicked");
         }

@@ -344,6 +344,12 @@ struct Worker {
     wal: super::checkpoint::Signal,
 }
 
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.wal.stop();
+    }
+}
+
 impl Worker {
     fn run(mut self) {
         super::checkpoint::count_wal_pages(&self.connection);

@@ -1,0 +1,54 @@
+//! The cost of the statements over people, as SQLite plans them.
+
+use super::{blocks, conversations, follows, messages, migrate, people};
+
+/// What every statement over people does must cost what it returns, not what there is.
+#[test]
+fn no_statement_scans_a_table() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("plan.db");
+    migrate::up(&path).expect("a database");
+    let connection = rusqlite::Connection::open(&path).expect("opens");
+    for sql in [
+        people::BY_IDS,
+        people::BY_NAMES,
+        people::PROFILE,
+        people::PAIR,
+        people::MATES,
+        people::FOLLOWEES,
+        people::LISTED,
+        follows::FOLLOWERS,
+        follows::FOLLOWING,
+        blocks::BLOCKS,
+        conversations::LIST,
+        conversations::PARTICIPANTS,
+        messages::PAGE,
+    ] {
+        let mut statement = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .expect("a plan");
+        let count = statement.parameter_count();
+        let nulls = vec![rusqlite::types::Null; count];
+        let steps: Vec<String> = statement
+            .query_map(rusqlite::params_from_iter(nulls), |row| row.get(3))
+            .expect("a plan")
+            .collect::<Result<_, _>>()
+            .expect("a plan");
+        for step in &steps {
+            let scanned = step.strip_prefix("SCAN ").unwrap_or("j");
+            let name = scanned.split(' ').next().unwrap_or_default();
+            // Lists that are the statement's own: what was asked for, and what was made on the way.
+            assert!(
+                ["j", "m", "mates", "page"].contains(&name)
+                    && !(name == "m" && sql == messages::PAGE),
+                "{step}\nof {steps:#?}\nin {sql}"
+            );
+            assert!(
+                !step.contains("FOR ORDER BY")
+                    || sql == conversations::LIST
+                    || sql == conversations::PARTICIPANTS,
+                "{step}\nin {sql}"
+            );
+        }
+    }
+}
