@@ -70,6 +70,7 @@ pub(super) fn open(path: &Path, options: &Options) -> Result<Opened> {
             .is_readonly(MAIN_DB)
             .map_err(|error| location.unusable(&error))?
         {
+            open_up_beside(path);
             prepare(&mut connection, is_new).map_err(|error| located(path, error))?;
             set_up_writer(&connection, options.durability)
                 .map_err(|error| location.unusable(&error))?;
@@ -171,6 +172,23 @@ fn create_file(path: &Path) -> Result<()> {
             path: path.to_owned(),
             reason: error.to_string(),
         }),
+    }
+}
+
+/// While a database was read-only, SQLite gave the files beside it the same mode, and with those it could not be
+/// written once it is not any more.
+fn open_up_beside(path: &Path) {
+    let Ok(database) = fs::metadata(path) else {
+        return;
+    };
+    for suffix in ["-wal", "-shm"] {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(suffix);
+        let is_read_only =
+            fs::metadata(&beside).is_ok_and(|metadata| metadata.permissions().readonly());
+        if is_read_only && let Err(error) = fs::set_permissions(&beside, database.permissions()) {
+            tracing::warn!(%error, path = %Path::new(&beside).display(), "a file is read-only");
+        }
     }
 }
 

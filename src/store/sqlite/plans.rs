@@ -23,6 +23,15 @@ fn no_statement_scans_a_table() {
         conversations::LIST,
         conversations::PARTICIPANTS,
         messages::PAGE,
+        // What erasing a user does by itself.
+        "UPDATE conversations SET pair_low = NULL WHERE pair_low = ?1",
+        "UPDATE conversations SET pair_high = NULL WHERE pair_high = ?1",
+        "UPDATE messages SET sender_id = NULL WHERE sender_id = ?1",
+        "DELETE FROM participants WHERE user_id = ?1",
+        "DELETE FROM follows WHERE followee_id = ?1",
+        "DELETE FROM blocks WHERE blocked_id = ?1",
+        "DELETE FROM sessions WHERE user_id = ?1",
+        "DELETE FROM sign_ins WHERE user_id = ?1",
     ] {
         let mut statement = connection
             .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))

@@ -242,3 +242,51 @@ async fn marks_of_commands_reach_the_server_and_its_own_do_not() {
     assert_eq!(missed[0].1, Change::Graph);
     assert_eq!(missed[2].1, Change::UserErased(user));
 }
+
+/// Root may write anything: run by root, this says nothing.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_read_only_file_serves_reads_if_its_schema_is_current() {
+    use std::os::unix::fs::PermissionsExt;
+    let f = fixture();
+    f.user("anna").await;
+    f.store.close().await;
+    let whole = fs::read(&f.path).expect("read");
+    let set_mode = |mode| {
+        fs::set_permissions(&f.path, fs::Permissions::from_mode(mode)).expect("set");
+    };
+    set_mode(0o400);
+    if fs::OpenOptions::new().append(true).open(&f.path).is_ok() {
+        return;
+    }
+    let store = Store::open(&f.path, options()).expect("opens");
+    assert!(store.is_read_only());
+    store.ready().await.expect("ready");
+    assert!(
+        store
+            .user_by_username("anna")
+            .await
+            .expect("read")
+            .is_some()
+    );
+    assert!(matches!(
+        store.create_user(new_user("bert")).await,
+        Err(StoreError::Unavailable(_))
+    ));
+    store.close().await;
+    // Writable again, it is written again, whatever mode the files beside it were left with.
+    set_mode(0o600);
+    let store = Store::open(&f.path, options()).expect("opens");
+    store.create_user(new_user("bert")).await.expect("created");
+    store.close().await;
+    fs::write(&f.path, &whole).expect("written");
+    rusqlite::Connection::open(&f.path)
+        .expect("opens")
+        .execute_batch("PRAGMA user_version = 2")
+        .expect("set");
+    set_mode(0o400);
+    assert!(matches!(
+        Store::open(&f.path, options()).err(),
+        Some(StoreError::Unusable { .. })
+    ));
+}

@@ -197,3 +197,96 @@ async fn a_thousand_writes_survive_closing_at_once() {
         Err(StoreError::Unavailable(_))
     ));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_writes_than_the_queue_holds_wait_their_time_and_none_is_lost() {
+    let f = fixture_with(impatient());
+    let foreign = rusqlite::Connection::open(&f.path).expect("opens");
+    foreign.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let spawn = |count: usize| -> Vec<_> {
+        (0..count)
+            .map(|n| {
+                let store = f.store.clone();
+                tokio::spawn(async move { store.create_user(new_user(&format!("u{n}"))).await })
+            })
+            .collect()
+    };
+    let start = Instant::now();
+    for task in spawn(6_000) {
+        let refused = task.await.expect("no panic");
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))));
+    }
+    // All at about the same time, not one deadline after the other.
+    assert!(start.elapsed() < Duration::from_secs(5));
+    foreign.execute_batch("COMMIT").expect("let go");
+    f.user("after").await;
+    assert_eq!(f.number("SELECT count(*) FROM users"), Some(1));
+    // Where there is room and time, all go through.
+    let mut written = 1;
+    for task in spawn(6_000) {
+        match task.await.expect("no panic") {
+            Ok(_) => written += 1,
+            Err(StoreError::Unavailable(_)) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(written > 1);
+    assert_eq!(f.number("SELECT count(*) FROM users"), Some(written));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_test_clock_does_not_expire_a_write() {
+    let f = fixture();
+    let foreign = rusqlite::Connection::open(&f.path).expect("opens");
+    foreign.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let mut write = std::pin::pin!(f.store.create_user(new_user("anna")));
+    assert!(futures_util::poll!(&mut write).is_pending());
+    // tokio's clock jumps over the deadline, the real one does not.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(futures_util::poll!(&mut write).is_pending());
+    foreign.execute_batch("COMMIT").expect("let go");
+    write.await.expect("written");
+}
+
+#[tokio::test]
+async fn a_dropped_store_ends_its_threads_and_leaves_one_file() {
+    let f = fixture();
+    f.user("anna").await;
+    let Fixture {
+        store,
+        path,
+        folder,
+    } = f;
+    drop(store);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while folder.path().read_dir().expect("a folder").count() > 1 {
+        assert!(Instant::now() < deadline, "the log is still there");
+        std::thread::yield_now();
+    }
+    assert!(path.exists());
+}
+
+#[tokio::test]
+async fn reads_are_refused_when_no_connection_becomes_free() {
+    let f = fixture_with(Options {
+        readers: 1,
+        ..impatient()
+    });
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let store = f.store.clone();
+    let long = tokio::spawn(async move {
+        let wait = move |_: &rusqlite::Connection| Ok(held.recv().is_ok());
+        store.0.read("holding", wait).await
+    });
+    // Until it has the one connection.
+    let refused = loop {
+        match f.store.user_by_username("anna").await {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, StoreError::Unavailable(_)));
+    release.send(()).expect("it waits");
+    assert!(long.await.expect("no panic").expect("read"));
+    f.store.user_by_username("anna").await.expect("free again");
+}
