@@ -1,7 +1,9 @@
 //! The store as its callers see it: on real files, through its public verbs.
 
 mod files;
+mod messages;
 mod people;
 mod presence;
+mod sign_ins;
 mod upserts;
 mod writes;

@@ -12,6 +12,10 @@
 //! goes away leaves the command in the queue to be written; one who goes away while waiting for room has written
 //! nothing.
 
+mod command;
+
+use command::{Command, Work, too_late};
+
 use super::checkpoint::Checkpointer;
 use super::fault::{Fault, classify, is_busy, replay};
 use super::{closing, really_elapsed};
@@ -20,10 +24,10 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// Commands that may wait.
 const QUEUE: usize = 4_096;
@@ -204,135 +208,6 @@ impl Writer {
         if !matches!(joined, Ok(Ok(()))) {
             tracing::error!("the writing thread did not end in good order");
         }
-    }
-}
-
-fn too_late() -> StoreError {
-    StoreError::Unavailable("the write did not get its turn in time".into())
-}
-
-/// A closure with its deadline, and whether it has been started.
-struct Command {
-    deadline: Instant,
-    state: State,
-    work: Box<dyn Work>,
-}
-
-#[derive(Clone)]
-struct State(Arc<AtomicU8>);
-
-impl State {
-    const WAITING: u8 = 0;
-    const STARTED: u8 = 1;
-    const EXPIRED: u8 = 2;
-
-    fn start(&self) -> bool {
-        self.settle(Self::STARTED)
-    }
-
-    fn expire(&self) -> bool {
-        self.settle(Self::EXPIRED)
-    }
-
-    fn settle(&self, to: u8) -> bool {
-        self.0
-            .compare_exchange(Self::WAITING, to, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
-    }
-}
-
-impl Command {
-    fn new<T, F>(
-        context: &'static str,
-        deadline: Instant,
-        work: F,
-    ) -> (Self, State, oneshot::Receiver<Result<T>>)
-    where
-        T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
-    {
-        let (answer, receiver) = oneshot::channel();
-        let state = State(Arc::new(AtomicU8::new(State::WAITING)));
-        let work = Box::new(Typed {
-            context,
-            work: Some(work),
-            result: None,
-            answer,
-        });
-        let command = Self {
-            deadline,
-            state: state.clone(),
-            work,
-        };
-        (command, state, receiver)
-    }
-
-    /// Answers `Unavailable` when it is too late to start it.
-    fn unless_late(self) -> Option<Self> {
-        if Instant::now() < self.deadline && self.state.0.load(Ordering::Acquire) == State::WAITING
-        {
-            return Some(self);
-        }
-        if self.state.expire() {
-            self.work.answer(Some(too_late()));
-        }
-        None
-    }
-}
-
-/// A command of whatever type it returns.
-trait Work: Send {
-    /// Runs it; whether its savepoint is to be kept.
-    fn run(&mut self, connection: &Connection) -> bool;
-    /// What it failed with.
-    fn failure(&self) -> Option<&StoreError>;
-    /// It panicked.
-    fn panicked(&mut self);
-    /// Answers its caller, with `lost` when the transaction around it was.
-    fn answer(self: Box<Self>, lost: Option<StoreError>);
-}
-
-struct Typed<T, F> {
-    context: &'static str,
-    work: Option<F>,
-    result: Option<Result<T>>,
-    answer: oneshot::Sender<Result<T>>,
-}
-
-impl<T, F> Work for Typed<T, F>
-where
-    T: Send,
-    F: FnOnce(&Connection) -> Result<T, Fault> + Send,
-{
-    fn run(&mut self, connection: &Connection) -> bool {
-        let Some(work) = self.work.take() else {
-            return false;
-        };
-        let result = work(connection).map_err(|fault| fault.in_context(self.context));
-        let kept = result.is_ok();
-        self.result = Some(result);
-        kept
-    }
-
-    fn failure(&self) -> Option<&StoreError> {
-        self.result
-            .as_ref()
-            .and_then(|result| result.as_ref().err())
-    }
-
-    fn panicked(&mut self) {
-        tracing::error!(context = self.context, "a write panicked");
-        self.result = Some(Err(StoreError::Panicked(self.context)));
-    }
-
-    fn answer(self: Box<Self>, lost: Option<StoreError>) {
-        let result = match (lost, self.result) {
-            (Some(error), _) => Err(error),
-            (None, Some(result)) => result,
-            (None, None) => Err(StoreError::Panicked(self.context)),
-        };
-        // Nobody may be waiting any more: the write is done all the same.
-        drop(self.answer.send(result));
     }
 }
 

@@ -1,0 +1,119 @@
+//! Sign-ins, keys, secrets and remembered addresses.
+
+use crate::model::*;
+use crate::store::sqlite::testing::*;
+use crate::store::*;
+use std::sync::Arc;
+
+#[tokio::test]
+async fn sign_ins_keys_secrets_and_addresses() {
+    let f = fixture();
+    let user = f.user("anna").await;
+    let sign_in = |hash: u8, created: i64, expires: i64| NewSignIn {
+        user_id: user,
+        token_hash: [hash; 32],
+        created_at: at(created),
+        expires_at: at(expires),
+        client: Arc::new(ClientInfo {
+            device_type: Some(DeviceType::Web),
+            ..ClientInfo::default()
+        }),
+    };
+    let create = |new| f.store.create_sign_in(new);
+    let first = create(sign_in(1, 5_000, 9_000)).await.expect("signed in");
+    create(sign_in(2, 4_000, 90_000)).await.expect("signed in");
+    let row = f.store.user(user).await.expect("read").expect("there");
+    assert_eq!(
+        (row.last_login_at, row.last_active_at),
+        (Some(at(5_000)), Some(at(5_000)))
+    );
+    let found = f.store.sign_in_by_hash([1; 32]).await.expect("read");
+    let found = found.expect("there");
+    assert_eq!((found.id, found.user_id), (first, user));
+    assert!(
+        f.store
+            .sign_in_by_hash([9; 32])
+            .await
+            .expect("read")
+            .is_none()
+    );
+    assert!(matches!(
+        create(NewSignIn {
+            user_id: UserId(99),
+            ..sign_in(3, 1, 2)
+        })
+        .await,
+        Err(StoreError::NoSuchUser)
+    ));
+    assert_eq!(
+        f.store
+            .sign_ins(user, at(6_000))
+            .await
+            .expect("listed")
+            .len(),
+        2
+    );
+    f.store
+        .remember_address([7; 32], at(1))
+        .await
+        .expect("kept");
+    let later = at(1)
+        .plus(ADDRESS_MEMORY)
+        .plus(std::time::Duration::from_secs(1));
+    assert!(f.store.knows_address([7; 32], at(1)).await.expect("read"));
+    assert!(!f.store.knows_address([7; 32], at(2)).await.expect("read"));
+    assert_eq!(f.store.purge_expired(at(9_000)).await.expect("purged"), 1);
+    assert!(f.store.knows_address([7; 32], at(1)).await.expect("read"));
+    f.store.purge_expired(later).await.expect("purged");
+    assert!(!f.store.knows_address([7; 32], at(1)).await.expect("read"));
+    let third = create(sign_in(4, 1, 2)).await.expect("signed in");
+    assert!(
+        !f.store
+            .revoke_sign_in(UserId(99), third)
+            .await
+            .expect("not theirs")
+    );
+    assert_eq!(
+        f.store.revoke_sign_ins(user).await.expect("revoked"),
+        [third]
+    );
+
+    let key = |name, hash: u8| {
+        f.store
+            .create_api_key(name, KeyRole::Service, [hash; 32], at(1))
+    };
+    let id = key("app", 1).await.expect("made");
+    assert!(matches!(
+        key("app", 2).await,
+        Err(StoreError::Conflict("name"))
+    ));
+    assert_eq!(
+        f.store
+            .api_key_by_hash([1; 32])
+            .await
+            .expect("read")
+            .map(|k| k.id),
+        Some(id)
+    );
+    assert!(
+        f.store
+            .revoke_api_key(&id.to_string(), at(2))
+            .await
+            .expect("revoked")
+    );
+    assert!(
+        f.store
+            .api_key_by_hash([1; 32])
+            .await
+            .expect("read")
+            .is_none()
+    );
+    key("app", 2).await.expect("the name is free again");
+    assert!(f.store.revoke_api_key("app", at(2)).await.expect("revoked"));
+    assert!(!f.store.revoke_api_key("app", at(2)).await.expect("gone"));
+    assert!(f.store.api_keys().await.expect("listed").is_empty());
+
+    let secret = f.store.secret("addresses").await.expect("made");
+    assert_eq!(f.store.secret("addresses").await.expect("kept"), secret);
+    assert_ne!(f.store.secret("other").await.expect("made"), secret);
+}
