@@ -13,7 +13,9 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use std::convert::Infallible;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::{Instant, interval, sleep, timeout_at};
 use tokio_tungstenite::connect_async;
@@ -64,8 +66,17 @@ enum End {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(never) => match never {},
+        Err(error) => {
+            eprintln!("client: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<Infallible> {
     let token = match &args.token {
         Some(token) => token.clone(),
         None => sign_in(&args).await?,

@@ -7,6 +7,12 @@ import { promisify } from "node:util";
 import { Skip, deadline } from "./runner.mjs";
 
 const BINARY = process.env.LASTSEEN ?? `${process.env.CARGO_TARGET_DIR ?? "target"}/debug/lastseen`;
+const running = new Set();
+
+// Whatever way this script ends, no server is left behind.
+process.once("exit", () => running.forEach((server) => server.kill("SIGKILL")));
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+
 const START_MS = 20_000;
 const STOP_MS = 10_000;
 
@@ -23,9 +29,13 @@ export class Server {
     server.log = [];
     const args = ["serve", "--listen", new URL(url).host, "--database", database, "--log-format", "json", ...options];
     server.process = spawn(BINARY, args, { stdio: ["ignore", "inherit", "pipe"] });
+    running.add(server.process);
     server.exited = new Promise((resolve, reject) => {
       server.process.once("error", reject);
-      server.process.once("exit", (code, signal) => resolve({ code, signal }));
+      server.process.once("exit", (code, signal) => {
+        running.delete(server.process);
+        resolve({ code, signal });
+      });
     });
     const listening = new Promise((resolve) => {
       createInterface({ input: server.process.stderr }).on("line", (line) => {

@@ -82,6 +82,7 @@ export class Stage {
   async clear() {
     if (!this.bea.device?.socket.connected) return;
     if (!this.cal.device.socket.connected) this.cal.device = await this.connect(this.cal);
+    await this.cal.device.emit("update_presence", { status: "online" });
     const since = Date.now();
     for (const status of ["offline", "online"]) {
       await this.cal.device.emit("update_presence", { status });
