@@ -1,0 +1,283 @@
+//! A session's life on HTTP long-polling: requests hand their part to the session's task, which answers a waiting poll
+//! as soon as there is something to say, works through what was posted, and goes over to a WebSocket that was probed.
+
+use super::packet::{self, Packet};
+use super::session::{Flow, Session, protocol};
+use super::{Handler, ProtocolError};
+use crate::realtime::outbox::{Cause, Close, Outbox};
+use crate::realtime::websocket::WebSocket;
+use bytes::Bytes;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+/// Bytes of a polling response, about.
+const RESPONSE_BYTES: usize = 1 << 20;
+
+/// What requests may have on the way to a session's task: a poll, a post and the steps of an upgrade.
+pub(super) const COMMANDS: usize = 8;
+
+/// How requests reach a session.
+pub(super) struct Entry {
+    pub sid: Box<str>,
+    pub outbox: Arc<Outbox>,
+    pub commands: mpsc::Sender<Command>,
+    pub get: Turn,
+    pub post: Turn,
+    pub upgrade: Turn,
+}
+
+/// One at a time.
+#[derive(Clone, Default)]
+pub(super) struct Turn(Arc<AtomicBool>);
+
+/// Gives the turn back when it goes.
+pub(super) struct Taken(Turn);
+
+impl Turn {
+    pub fn take(&self) -> Option<Taken> {
+        (!self.0.swap(true, Ordering::AcqRel)).then(|| Taken(self.clone()))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Release);
+    }
+}
+
+/// What a request hands over.
+pub(super) enum Command {
+    /// A poll waits for its body.
+    Poll(oneshot::Sender<Bytes>),
+    /// Packets to be handled; the turn is given back, and the request answered, when they are.
+    Post(
+        Vec<Packet>,
+        Taken,
+        oneshot::Sender<Result<(), ProtocolError>>,
+    ),
+    /// A WebSocket has been probed: polls must not wait any more.
+    Probed,
+    /// Nothing came of it.
+    ProbeFailed,
+    /// The client goes over.
+    Upgrade(Box<WebSocket>),
+}
+
+pub(super) enum Outcome {
+    Upgraded(Box<WebSocket>),
+    Ended,
+}
+
+enum Step {
+    Close(Close),
+    Post(
+        Vec<Packet>,
+        Taken,
+        oneshot::Sender<Result<(), ProtocolError>>,
+    ),
+    Upgrade(Box<WebSocket>),
+}
+
+/// The polling side of a session's task.
+pub(super) struct Poller {
+    entry: Arc<Entry>,
+    commands: mpsc::Receiver<Command>,
+    waiting: Option<oneshot::Sender<Bytes>>,
+    probed: bool,
+    posted: Option<Step>,
+    upgraded: Option<Box<WebSocket>>,
+}
+
+impl Poller {
+    pub fn new(entry: Arc<Entry>, commands: mpsc::Receiver<Command>) -> Self {
+        Self {
+            entry,
+            commands,
+            waiting: None,
+            probed: false,
+            posted: None,
+            upgraded: None,
+        }
+    }
+
+    pub async fn run<H: Handler>(mut self, session: &mut Session<H>) -> Outcome {
+        loop {
+            match poll_fn(|cx| self.poll_step(cx)).await {
+                Step::Post(packets, turn, done) => {
+                    let worked = self.during(work(session, packets)).await;
+                    // Before the answer goes out: the client may post again as soon as it has it.
+                    drop(turn);
+                    let (answer, close) = match worked {
+                        Ok(Flow::Open) => (Ok(()), None),
+                        Ok(Flow::Closed) => (Ok(()), Some(Close::new(Cause::Client, 1000, ""))),
+                        Err(error) => (Err(error), Some(protocol(error.0))),
+                    };
+                    if let Some(close) = close {
+                        self.unlist(session);
+                        // A request that was dropped needs no answer.
+                        let _ = done.send(answer);
+                        self.end(session, close).await;
+                        return Outcome::Ended;
+                    }
+                    let _ = done.send(answer);
+                }
+                Step::Upgrade(mut socket) => {
+                    self.answer(Bytes::from_static(packet::NOOP.as_bytes()));
+                    self.unlist(session);
+                    session.outbox.touch();
+                    if socket.adopt(session.outbox.clone()) {
+                        return Outcome::Upgraded(socket);
+                    }
+                    self.end(session, protocol("upgrade before the probe's answer"))
+                        .await;
+                    return Outcome::Ended;
+                }
+                Step::Close(close) => {
+                    self.end(session, close).await;
+                    return Outcome::Ended;
+                }
+            }
+        }
+    }
+
+    fn unlist<H: Handler>(&self, session: &Session<H>) {
+        session.engine.polling.lock().remove(&self.entry.sid);
+    }
+
+    /// Serves polls while `work` goes on.
+    async fn during<F: Future>(&mut self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            self.poll_serve(cx);
+            let done = work.as_mut().poll(cx);
+            // What the work had to say goes out with the poll that waits.
+            self.serve_waiting();
+            done
+        })
+        .await
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        self.poll_serve(cx);
+        if let Some(close) = self.entry.outbox.close_requested() {
+            return Poll::Ready(Step::Close(close));
+        }
+        if let Some(step) = self.posted.take() {
+            return Poll::Ready(step);
+        }
+        match self.upgraded.take() {
+            Some(socket) => Poll::Ready(Step::Upgrade(socket)),
+            None => Poll::Pending,
+        }
+    }
+
+    fn poll_serve(&mut self, cx: &mut Context<'_>) {
+        self.entry.outbox.register(cx.waker());
+        while let Poll::Ready(Some(command)) = self.commands.poll_recv(cx) {
+            match command {
+                Command::Poll(waiting) => self.waiting = Some(waiting),
+                Command::Post(packets, turn, done) => {
+                    self.posted = Some(Step::Post(packets, turn, done));
+                }
+                Command::Probed => self.probed = true,
+                Command::ProbeFailed => self.probed = false,
+                Command::Upgrade(socket) => self.upgraded = Some(socket),
+            }
+        }
+        self.serve_waiting();
+    }
+
+    fn serve_waiting(&mut self) {
+        // While a close is wanted, its own packet goes with what waits.
+        if self.waiting.is_none() || self.entry.outbox.close_requested().is_some() {
+            return;
+        }
+        if let Some(body) = self.entry.outbox.take_payload(RESPONSE_BYTES) {
+            self.answer(body);
+        } else if self.probed {
+            self.answer(Bytes::from_static(packet::NOOP.as_bytes()));
+        }
+    }
+
+    fn answer(&mut self, body: Bytes) -> bool {
+        match self.waiting.take() {
+            // A poll that was dropped has ended the session as lost already.
+            Some(waiting) => waiting.send(body).is_ok(),
+            None => false,
+        }
+    }
+
+    /// Says goodbye on a poll, one that waits or, if the server wishes to say something, the next.
+    async fn end<H: Handler>(mut self, session: &mut Session<H>, close: Close) {
+        let wait = session.engine.flusher.limits().closing;
+        let outbox = session.outbox.clone();
+        let drop_waiting = close.cause != Cause::Server;
+        if drop_waiting {
+            self.unlist(session);
+        }
+        let bye = async {
+            outbox.seal(None, drop_waiting);
+            if self.waiting.is_none() && close.cause == Cause::Server {
+                let next = poll_fn(|cx| {
+                    while let Poll::Ready(command) = self.commands.poll_recv(cx) {
+                        match command {
+                            Some(Command::Poll(waiting)) => {
+                                self.waiting = Some(waiting);
+                                return Poll::Ready(());
+                            }
+                            Some(_) => {}
+                            None => return Poll::Ready(()),
+                        }
+                    }
+                    Poll::Pending
+                });
+                if timeout(wait, next).await.is_err() {
+                    tracing::trace!("no poll came to be told");
+                }
+            }
+            let mut body = Vec::new();
+            while let Some(more) = outbox.take_payload(RESPONSE_BYTES) {
+                body.extend_from_slice(&more);
+                body.push(0x1e);
+            }
+            // To a client that has closed there is nothing to say but that its poll is over.
+            let last = if close.cause == Cause::Client {
+                packet::NOOP
+            } else {
+                packet::CLOSE
+            };
+            body.extend_from_slice(last.as_bytes());
+            self.answer(body.into());
+        };
+        tokio::join!(session.closed(close.cause), bye);
+        session.engine.polling.lock().remove(&self.entry.sid);
+    }
+}
+
+/// Hands the packets to the handler, one after the other, and none while its answers are not fetched.
+async fn work<H: Handler>(
+    session: &mut Session<H>,
+    packets: Vec<Packet>,
+) -> Result<Flow, ProtocolError> {
+    for packet in packets {
+        let outbox = session.outbox.clone();
+        // Polled again whenever a poll was served, by the same task.
+        poll_fn(|_| {
+            if outbox.is_congested() && outbox.close_requested().is_none() {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
+        if let Flow::Closed = session.take(packet).await? {
+            return Ok(Flow::Closed);
+        }
+    }
+    Ok(Flow::Open)
+}
