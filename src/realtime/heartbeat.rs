@@ -33,14 +33,13 @@ struct Entry {
     what: What,
 }
 
-#[derive(Clone, Copy)]
 enum What {
     /// Send a ping; due at this microsecond.
     Ping(u64),
     /// The ping that was due at this microsecond must have been answered.
     Answer(u64),
     /// The connection must be established.
-    Deadline,
+    Deadline(Box<Close>),
 }
 
 impl Heartbeat {
@@ -71,10 +70,10 @@ impl Heartbeat {
         self.insert(due, Arc::downgrade(outbox), What::Ping(due));
     }
 
-    /// Closes `outbox` in `after` unless [`Outbox::establish`] was called by then.
-    pub fn deadline(&self, outbox: &Arc<Outbox>, after: Duration) {
+    /// Closes `outbox` with `close` in `after` unless [`Outbox::establish`] was called by then.
+    pub fn deadline(&self, outbox: &Arc<Outbox>, after: Duration, close: Close) {
         let due = self.flusher.now() + after.as_micros() as u64;
-        self.insert(due, Arc::downgrade(outbox), What::Deadline);
+        self.insert(due, Arc::downgrade(outbox), What::Deadline(Box::new(close)));
     }
 
     /// Whether the client owes an answer and its time is up, though the task may not have got to it yet.
@@ -140,20 +139,20 @@ impl Heartbeat {
         if outbox.is_closing() {
             return;
         }
-        match entry.what {
-            What::Deadline => {
+        match &entry.what {
+            What::Deadline(close) => {
                 if !outbox.is_established() {
-                    outbox.request_close(Close::new(Cause::Protocol, 4007, "connect timeout"));
+                    outbox.request_close(Close::clone(close));
                 }
             }
-            What::Ping(due) => {
+            &What::Ping(due) => {
                 outbox.pinged.store(due, Ordering::Relaxed);
                 outbox.push_reply(self.ping.clone());
                 outbox.flush();
                 let answer = due + self.timeout;
                 self.insert(answer, entry.outbox.clone(), What::Answer(due));
             }
-            What::Answer(due) => {
+            &What::Answer(due) => {
                 let alive = outbox.last_received() >= due;
                 if !alive && !outbox.is_full() {
                     outbox.request_close(Close::new(Cause::PingTimeout, 1001, "ping timeout"));
@@ -245,7 +244,8 @@ mod tests {
         let bench = start();
         let (late, fine) = (Outbox::new(&bench.flusher), Outbox::new(&bench.flusher));
         for it in [&late, &fine] {
-            bench.heartbeat.deadline(it, Duration::from_secs(1));
+            let close = Close::new(Cause::Protocol, 4007, "connect timeout");
+            bench.heartbeat.deadline(it, Duration::from_secs(1), close);
         }
         fine.establish();
         let gone = Outbox::new(&bench.flusher);

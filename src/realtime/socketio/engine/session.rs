@@ -67,7 +67,8 @@ impl<H: Handler> Session<H> {
         session.count();
         if session.counted {
             let after = engine.settings.connect_timeout;
-            engine.heartbeat.deadline(&session.outbox, after);
+            let close = protocol("connect timeout");
+            engine.heartbeat.deadline(&session.outbox, after, close);
         }
         Ok(session)
     }
