@@ -265,7 +265,7 @@ impl WebSocket {
     }
 
     /// Writes everything that waits; whether it could within `limit`.
-    async fn drain(&mut self, limit: Duration) -> bool {
+    pub(super) async fn drain(&mut self, limit: Duration) -> bool {
         let written = std::future::poll_fn(|cx| {
             self.outbox.register(cx.waker());
             match self.poll_write(cx) {

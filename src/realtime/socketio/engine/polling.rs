@@ -105,7 +105,7 @@ impl Poller {
         }
     }
 
-    pub async fn run<H: Handler>(mut self, session: &mut Session<H>) -> Outcome {
+    pub async fn run<H: Handler>(mut self: Box<Self>, session: &mut Session<H>) -> Outcome {
         loop {
             match poll_fn(|cx| self.poll_step(cx)).await {
                 Step::Post(packets, turn, done) => {
@@ -213,7 +213,7 @@ impl Poller {
     }
 
     /// Says goodbye on a poll, one that waits or, if the server wishes to say something, the next.
-    async fn end<H: Handler>(mut self, session: &mut Session<H>, close: Close) {
+    async fn end<H: Handler>(mut self: Box<Self>, session: &mut Session<H>, close: Close) {
         let wait = session.engine.flusher.limits().closing;
         let outbox = session.outbox.clone();
         let drop_waiting = close.cause != Cause::Server;

@@ -295,7 +295,11 @@ async fn probe<H: Handler>(
                 outbox.push_reply(packet::pong(&word));
                 entry.commands.send(Command::Probed).await.ok()?;
             }
-            Ok(packet::Packet::Upgrade) => return Some(socket),
+            Ok(packet::Packet::Upgrade) => {
+                // It may have come with the probe, whose answer goes first.
+                let limit = engine.settings.upgrade_timeout;
+                return socket.drain(limit).await.then_some(socket);
+            }
             _ => return None,
         }
     }

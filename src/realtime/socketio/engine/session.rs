@@ -125,15 +125,25 @@ impl<H: Handler> Drop for Session<H> {
 }
 
 /// A session that begins on WebSocket.
-pub(super) async fn on_websocket<H: Handler>(mut session: Session<H>, promise: OnUpgrade) {
+///
+/// Written with `async move`, as [`on_polling`] is: an `async fn` keeps its arguments twice.
+pub(super) fn on_websocket<H: Handler>(
+    mut session: Session<H>,
+    promise: OnUpgrade,
+) -> impl Future<Output = ()> + Send {
     let accepted = Box::pin(accept(
         session.engine.clone(),
         session.outbox.clone(),
         promise,
     ));
-    match accepted.await {
-        Some(socket) => talk(session, socket).await,
-        None => Box::pin(session.closed(Cause::Lost)).await,
+    async move {
+        let Some(mut socket) = accepted.await else {
+            Box::pin(session.closed(Cause::Lost)).await;
+            return;
+        };
+        let ending = talk(&mut session, &mut socket).await;
+        // Rare and large: boxed, so that the task of a living connection stays small.
+        end(session, socket, ending).await;
     }
 }
 
@@ -157,10 +167,17 @@ async fn accept<H: Handler>(
 }
 
 /// A session that begins on polling, and may go on on WebSocket.
-pub(super) async fn on_polling<H: Handler>(mut session: Session<H>, poller: Poller) {
-    match Box::pin(poller.run(&mut session)).await {
-        Outcome::Upgraded(socket) => talk(session, *socket).await,
-        Outcome::Ended => {}
+pub(super) fn on_polling<H: Handler>(
+    mut session: Session<H>,
+    poller: Poller,
+) -> impl Future<Output = ()> + Send {
+    let mut poller = Some(Box::new(poller));
+    async move {
+        let Some(poller) = poller.take() else { return };
+        if let Outcome::Upgraded(mut socket) = Box::pin(poller.run(&mut session)).await {
+            let ending = talk(&mut session, &mut socket).await;
+            end(session, *socket, ending).await;
+        }
     }
 }
 
@@ -171,18 +188,18 @@ enum Ending {
     Close(Close),
 }
 
-async fn talk<H: Handler>(mut session: Session<H>, mut socket: WebSocket) {
-    let ending = loop {
+async fn talk<H: Handler>(session: &mut Session<H>, socket: &mut WebSocket) -> Ending {
+    loop {
         let packet = match socket.next().await {
             Incoming::Text(text) => packet::decode(text).map_err(|_| "not an Engine.IO packet"),
             Incoming::Binary(bytes) => Ok(Packet::Binary(bytes)),
-            Incoming::Closed(code) => break Ending::Peer(code),
-            Incoming::Lost => break Ending::Lost,
+            Incoming::Closed(code) => return Ending::Peer(code),
+            Incoming::Lost => return Ending::Lost,
             Incoming::Violation(it) if it.code == 1009 => {
-                break Ending::Close(Close::new(Cause::Protocol, it.code, it.reason));
+                return Ending::Close(Close::new(Cause::Protocol, it.code, it.reason));
             }
-            Incoming::Violation(it) => break Ending::Close(protocol(it.reason)),
-            Incoming::Asked(close) => break Ending::Close(close),
+            Incoming::Violation(it) => return Ending::Close(protocol(it.reason)),
+            Incoming::Asked(close) => return Ending::Close(close),
         };
         let flow = match packet {
             Ok(packet) => session.take(packet).await.map_err(|error| error.0),
@@ -190,19 +207,25 @@ async fn talk<H: Handler>(mut session: Session<H>, mut socket: WebSocket) {
         };
         match flow {
             Ok(Flow::Open) => {}
-            Ok(Flow::Closed) => break Ending::Close(Close::new(Cause::Client, 1000, "")),
-            Err(reason) => break Ending::Close(protocol(reason)),
+            Ok(Flow::Closed) => return Ending::Close(Close::new(Cause::Client, 1000, "")),
+            Err(reason) => return Ending::Close(protocol(reason)),
         }
-    };
-    // Rare and large: boxed, so that the task of a living connection stays small.
-    Box::pin(end(session, socket, ending)).await;
+    }
 }
 
 pub(super) fn protocol(reason: &str) -> Close {
     Close::new(Cause::Protocol, 4007, reason)
 }
 
-async fn end<H: Handler>(mut session: Session<H>, socket: WebSocket, ending: Ending) {
+fn end<H: Handler>(
+    session: Session<H>,
+    socket: WebSocket,
+    ending: Ending,
+) -> std::pin::Pin<Box<impl Future<Output = ()> + Send>> {
+    Box::pin(finish(session, socket, ending))
+}
+
+async fn finish<H: Handler>(mut session: Session<H>, socket: WebSocket, ending: Ending) {
     let cause = match &ending {
         Ending::Peer(_) => Cause::Client,
         Ending::Lost => Cause::Lost,
@@ -225,7 +248,7 @@ impl<H: Handler> Engine<H> {
         fn size<F: Future>(_: impl Fn(Session<NoHandler>, OnUpgrade) -> F) -> usize {
             size_of::<F>()
         }
-        size(on_websocket::<NoHandler>)
+        size(on_websocket::<NoHandler>).max(size_of::<WebSocket>())
     }
 }
 
@@ -238,4 +261,22 @@ impl Handler for NoHandler {
         Ok(())
     }
     async fn closed(&self, _: (), _: End) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let sizes = [
+            ("Outbox", size_of::<Outbox>()),
+            ("WebSocket", size_of::<WebSocket>()),
+            ("Session", size_of::<Session<NoHandler>>()),
+            ("the task's future", Engine::<NoHandler>::task_bytes()),
+        ];
+        println!("{sizes:?}");
+        let sum: usize = sizes[0].1 + sizes[3].1;
+        assert!(sum <= 1024, "{sizes:?}");
+    }
 }
