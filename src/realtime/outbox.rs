@@ -19,6 +19,7 @@ use crate::realtime::frame::Frame;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use queue::{Class, Queue};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
@@ -48,19 +49,19 @@ pub struct Close {
     /// The WebSocket close code.
     pub code: u16,
     /// The WebSocket close reason, up to 123 bytes.
-    pub reason: String,
+    pub reason: Cow<'static, str>,
     /// Why.
     pub cause: Cause,
 }
 
 impl Close {
     /// The server's own wish.
-    pub fn server(code: u16, reason: impl Into<String>) -> Self {
+    pub fn server(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Cause::Server, code, reason)
     }
 
     /// A close for `cause`.
-    pub fn new(cause: Cause, code: u16, reason: impl Into<String>) -> Self {
+    pub fn new(cause: Cause, code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
             reason: reason.into(),
@@ -194,7 +195,8 @@ impl Outbox {
         self.state.lock().queue.forget(key);
     }
 
-    /// Keyed frames wait from here to [`Outbox::release`], others go on. Holds nest.
+    /// Keyed frames that are pushed from here to [`Outbox::release`] wait and then go out after everything else that
+    /// was pushed meanwhile, such as a snapshot that was being made. Holds nest.
     pub fn hold(&self) {
         self.state.lock().queue.hold();
     }

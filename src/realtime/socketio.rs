@@ -7,6 +7,8 @@ mod connection;
 mod emitter;
 pub mod engine;
 pub mod packet;
+#[cfg(test)]
+mod tests;
 
 pub use connection::Connection;
 pub use emitter::Emitter;

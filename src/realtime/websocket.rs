@@ -5,6 +5,8 @@
 //! to the caller.
 
 mod handshake;
+#[cfg(test)]
+mod tests;
 
 pub use handshake::{HandshakeError, handshake};
 

@@ -1,6 +1,9 @@
 //! The order of what waits: ordinary frames and replies as they were pushed, and per key only the newest frame.
 //! Pure; the outbox puts a lock around it.
 
+#[cfg(test)]
+mod tests;
+
 use crate::realtime::frame::Frame;
 use bytes::{Buf, Bytes};
 use std::collections::{HashMap, VecDeque};
@@ -70,10 +73,17 @@ pub(super) struct Queue {
     partial: Bytes,
     ordinary: VecDeque<Ordinary>,
     latest: VecDeque<Latest>,
+    /// Where each key is, when there are many.
+    #[expect(
+        clippy::box_collection,
+        reason = "48 bytes in every connection for what almost none of them needs"
+    )]
     index: Option<Box<HashMap<u64, u64>>>,
     /// How many places in `latest` are empty.
     empty: u32,
     holds: u32,
+    /// While held, keyed frames from this number on wait.
+    held_from: u64,
     next_seq: u64,
     /// What was pushed from this number on waits; stored inverted so that zero is "no gate".
     gate: u64,
@@ -154,12 +164,33 @@ impl Queue {
         }
     }
 
+    /// Keyed frames pushed from here on wait. Those pushed before go on: after a snapshot they would be stale.
     pub fn hold(&mut self) {
+        if self.holds == 0 {
+            self.held_from = self.seq();
+        }
         self.holds += 1;
     }
 
+    /// Lets held frames go, after everything that was pushed meanwhile, even if none of it has been written yet.
     pub fn release(&mut self) {
-        self.holds = self.holds.saturating_sub(1);
+        if self.holds != 1 {
+            self.holds = self.holds.saturating_sub(1);
+            return;
+        }
+        self.holds = 0;
+        let from = self
+            .latest
+            .partition_point(|slot| slot.seq < self.held_from);
+        for slot in self.latest.range_mut(from..) {
+            self.next_seq += 1;
+            slot.seq = self.next_seq;
+            if let Some(index) = &mut self.index
+                && slot.frame.is_some()
+            {
+                index.insert(slot.key, slot.seq);
+            }
+        }
     }
 
     pub fn is_held(&self) -> bool {
@@ -211,7 +242,7 @@ impl Queue {
         let gate = self.gate();
         let ordinary = self.ordinary.front().map_or(NO_GATE, |it| it.seq);
         let latest = match self.latest.front() {
-            Some(slot) if self.holds == 0 => slot.seq,
+            Some(slot) if self.holds == 0 || slot.seq < self.held_from => slot.seq,
             _ => NO_GATE,
         };
         let seq = ordinary.min(latest);
@@ -361,155 +392,4 @@ pub(super) fn slices<'a>(
         count += 1;
     }
     count
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text(text: &str) -> Frame {
-        Frame::text(text)
-    }
-
-    fn drained(queue: &mut Queue) -> Vec<String> {
-        std::iter::from_fn(|| queue.pop_whole(|_| true))
-            .map(|frame| String::from_utf8_lossy(frame.payload_bytes()).into_owned())
-            .collect()
-    }
-
-    #[test]
-    fn order_is_push_order_and_a_key_has_one_frame() {
-        let mut queue = Queue::default();
-        queue.push_latest(1, text("one-old"));
-        queue.push(Class::Pushed, text("a"));
-        queue.push_latest(2, text("two"));
-        queue.push_latest(1, text("one-new"));
-        queue.push(Class::Reply, text("b"));
-        queue.push_latest(3, text("gone"));
-        queue.forget(3);
-        queue.forget(4);
-        assert_eq!(drained(&mut queue), ["a", "two", "one-new", "b"]);
-        assert!(queue.is_empty());
-        assert_eq!(queue.capacity(), 0);
-        assert_eq!((queue.pushed, queue.replies), Default::default());
-    }
-
-    #[test]
-    fn held_keys_wait_and_others_pass() {
-        let mut queue = Queue::default();
-        queue.push_latest(1, text("before"));
-        queue.hold();
-        queue.hold();
-        queue.push_latest(1, text("during"));
-        queue.push(Class::Pushed, text("snapshot"));
-        assert_eq!(drained(&mut queue), ["snapshot"]);
-        queue.release();
-        assert!(!queue.is_ready());
-        queue.release();
-        queue.release();
-        assert_eq!(drained(&mut queue), ["during"]);
-    }
-
-    #[test]
-    fn the_gate_lets_its_frame_go_first() {
-        let mut queue = Queue::default();
-        queue.push(Class::Pushed, text("earlier"));
-        queue.close_gate();
-        queue.push(Class::Pushed, text("during"));
-        queue.push_latest(1, text("key"));
-        assert_eq!(drained(&mut queue), ["earlier"]);
-        queue.open_gate(Some(text("connected")));
-        assert_eq!(drained(&mut queue), ["connected", "during", "key"]);
-    }
-
-    #[test]
-    fn ten_thousand_updates_of_many_keys_stay_one_a_key() {
-        let mut queue = Queue::default();
-        for round in 0..200u64 {
-            for key in 0..50u64 {
-                queue.push_latest(key * 7, text(&format!("{key}:{round}")));
-            }
-        }
-        assert!(
-            queue.latest.len() <= 2 * 50 + 1 + SCAN,
-            "{}",
-            queue.latest.len()
-        );
-        let got = drained(&mut queue);
-        assert_eq!(got.len(), 50);
-        assert!(got.iter().all(|it| it.ends_with(":199")));
-        assert_eq!(queue.capacity(), 0);
-    }
-
-    fn write(queue: &mut Queue, mut budget: usize) -> Vec<u8> {
-        let mut out = Vec::new();
-        loop {
-            let mut batch = Vec::new();
-            let partial = queue.take(&mut batch);
-            let mut io = [IoSlice::new(&[]); BATCH];
-            let count = slices(&partial, &batch, &mut io);
-            let all: Vec<u8> = io[..count].iter().flat_map(|it| it.to_vec()).collect();
-            let n = all.len().min(budget);
-            out.extend(&all[..n]);
-            budget -= n;
-            queue.settle(partial, &mut batch, n);
-            if n == 0 {
-                return out;
-            }
-        }
-    }
-
-    #[test]
-    fn partial_writes_go_on_where_they_stopped() {
-        let frames: Vec<Frame> = (0..150).map(|i| text(&"x".repeat(i))).collect();
-        let expected: Vec<u8> = frames.iter().flat_map(|it| it.wire().to_vec()).collect();
-        for budget in [3, 7, 100, 1000, 5000] {
-            let mut queue = Queue::default();
-            for (i, frame) in frames.iter().enumerate() {
-                if i % 3 == 0 {
-                    queue.push_latest(i as u64, frame.clone());
-                } else {
-                    queue.push(Class::Pushed, frame.clone());
-                }
-            }
-            let mut out = Vec::new();
-            while out.len() < expected.len() {
-                out.extend(write(&mut queue, budget));
-            }
-            assert_eq!(out, expected, "{budget} at a time");
-            assert!(queue.is_empty());
-            assert_eq!((queue.pushed, queue.capacity()), (Load::default(), 0));
-        }
-    }
-
-    #[test]
-    fn a_frame_put_back_gives_way_to_a_newer_one() {
-        let mut queue = Queue::default();
-        queue.push_latest(1, text("old"));
-        queue.push_latest(2, text("other"));
-        let mut batch = Vec::new();
-        let partial = queue.take(&mut batch);
-        queue.push_latest(1, text("new"));
-        queue.settle(partial, &mut batch, 0);
-        assert_eq!(drained(&mut queue), ["other", "new"]);
-        // Begun on the wire, it must be finished, and the newer one comes after it.
-        queue.push_latest(1, text("old"));
-        let partial = queue.take(&mut batch);
-        queue.push_latest(1, text("new"));
-        queue.settle(partial, &mut batch, 2);
-        let mut bytes = text("old").wire()[2..].to_vec();
-        bytes.extend(text("new").wire());
-        assert_eq!(write(&mut queue, 1000), bytes);
-    }
-
-    #[test]
-    fn clearing_keeps_the_begun_frame() {
-        let mut queue = Queue::default();
-        queue.push(Class::Pushed, text("begun"));
-        queue.push(Class::Pushed, text("dropped"));
-        write(&mut queue, 3);
-        queue.clear();
-        assert_eq!(write(&mut queue, 1000), text("begun").wire()[3..]);
-        assert_eq!(queue.pushed, Load::default());
-    }
 }

@@ -121,6 +121,17 @@ impl<H: Handler> Drop for Session<H> {
             self.engine.unestablished.fetch_sub(1, Ordering::SeqCst);
         }
         self.outbox.detach();
+        // Only a panic in the handler leaves a connection here. Nobody may stay online for it.
+        if let Some(connection) = self.connection.take()
+            && tokio::runtime::Handle::try_current().is_ok()
+        {
+            let engine = self.engine.clone();
+            let cause = Cause::Lost;
+            let at = SystemTime::now();
+            self.engine.tasks.spawn(async move {
+                engine.handler.closed(connection, End { cause, at }).await;
+            });
+        }
     }
 }
 
@@ -213,7 +224,7 @@ async fn talk<H: Handler>(session: &mut Session<H>, socket: &mut WebSocket) -> E
     }
 }
 
-pub(super) fn protocol(reason: &str) -> Close {
+pub(super) fn protocol(reason: &'static str) -> Close {
     Close::new(Cause::Protocol, 4007, reason)
 }
 
