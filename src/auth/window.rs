@@ -156,25 +156,24 @@ impl<K: Hash + Eq + Clone> Windows<K> {
             return;
         }
         // An eighth at a time, so that a flood of new keys does not cost a scan for each.
-        let mut newest: Vec<Timestamp> = self.rings.values().filter_map(newest).collect();
+        let mut newest: Vec<Timestamp> = self.rings.values().map(newest_of).collect();
         let goes = (self.capacity / 8).clamp(1, newest.len());
-        let (_, limit, _) = newest.select_nth_unstable(goes - 1);
+        let (quieter, limit, _) = newest.select_nth_unstable(goes - 1);
         let limit = *limit;
-        let mut left = goes;
+        let quieter = quieter.iter().filter(|at| **at < limit).count();
+        let mut ties = goes - quieter;
         self.rings.retain(|_, ring| {
-            let out = left > 0 && newest_of(ring) <= limit;
-            left -= usize::from(out);
-            !out
+            let at = newest_of(ring);
+            let tie = at == limit && ties > 0;
+            ties -= usize::from(tie);
+            at >= limit && !tie
         });
     }
 }
 
-fn newest(ring: &Ring) -> Option<Timestamp> {
-    ring.0.back().copied()
-}
-
 fn newest_of(ring: &Ring) -> Timestamp {
-    newest(ring).unwrap_or(Timestamp::from_millis(i64::MIN))
+    let newest = ring.0.back().copied();
+    newest.unwrap_or(Timestamp::from_millis(i64::MIN))
 }
 
 fn as_u32(count: usize) -> u32 {
@@ -275,16 +274,23 @@ mod tests {
     fn keys_are_bounded_and_the_quiet_ones_go_first() {
         let mut windows = windows(3, 80);
         for key in 0..80 {
-            windows.record(&key, at(key as i64 / 10));
+            // Three keys at each second, so that some of the last to go are as quiet as some of the first to stay.
+            windows.record(&key, at(key as i64 / 3));
         }
-        windows.record(&0, at(9));
-        windows.record(&1000, at(10));
+        windows.record(&0, at(29));
+        windows.record(&1000, at(30));
         assert_eq!(windows.len(), 71, "an eighth of 80 went, one came");
-        assert_eq!(windows.count(&0, at(10)), 2, "touched last: stays");
-        assert_eq!(windows.count(&79, at(10)), 1);
-        assert!((1..11).all(|key| windows.count(&key, at(10)) == 0));
+        assert_eq!(windows.count(&0, at(30)), 2, "touched last: stays");
+        assert_eq!(windows.count(&79, at(30)), 1);
+        // 1 to 8 are the quietest; two of 9, 10 and 11 went with them.
+        assert!((1..9).all(|key| windows.count(&key, at(30)) == 0));
+        assert_eq!(
+            (9..12).map(|key| windows.count(&key, at(30))).sum::<u32>(),
+            1
+        );
+        assert!((12..80).all(|key| windows.count(&key, at(30)) == 1));
         for key in 2000..20_000 {
-            windows.record(&key, at(10));
+            windows.record(&key, at(30));
             assert!(windows.len() <= 80);
         }
     }

@@ -40,7 +40,7 @@ fn part(json: &Value) -> String {
 #[test]
 fn claims_are_read() {
     let claims = verify(&signed(&json!({
-        "sub": "user-7", "exp": NOW + 10, "nbf": NOW - 5, "iat": NOW - 5.5, "role": "admin",
+        "sub": "user-7", "exp": NOW + 10, "nbf": NOW - 5, "iat": NOW as f64 - 5.5, "role": "admin",
         "username": "ann", "aud": ["somebody"], "iss": "host", "more": {"x": 1}
     })))
     .expect("accepted");
