@@ -30,7 +30,7 @@ pub use identity::{Identity, NewAccount, Settings, SignedIn};
 
 use crate::error::{Error, Result};
 use crate::model::{Clock, SignInId, UserId};
-use crate::store::{Store, StoreError};
+use crate::store::{Change, Store, StoreError};
 use attempts::Attempts;
 use lookup::Caches;
 use password::Hasher;
@@ -128,6 +128,17 @@ impl Auth {
     /// The same after an API key was revoked.
     pub fn forget_keys(&self) {
         self.0.caches.forget_keys();
+    }
+
+    /// Forgets what another process's `change` makes stale.
+    pub fn heed(&self, change: &Change) {
+        match change {
+            Change::User(user) | Change::UserErased(user) | Change::SignIns(user) => {
+                self.forget_user(*user);
+            }
+            Change::Graph => self.forget_users(),
+            Change::Keys => self.forget_keys(),
+        }
     }
 }
 

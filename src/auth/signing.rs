@@ -49,6 +49,8 @@ impl Auth {
             })
             .await?;
         let password_hash = self.0.hasher.hash(&new.password).await?;
+        // What can fail, fails before there is an account.
+        self.address_key().await?;
         let created = self
             .0
             .store
@@ -191,13 +193,15 @@ impl Auth {
 
     /// The keyed hash under which the store remembers that `origin` signed in to `account`.
     async fn known_address(&self, account: Account, origin: Origin) -> Result<[u8; 32]> {
-        let key = self
-            .0
+        Ok(keyed_hash(self.address_key().await?, account, origin))
+    }
+
+    async fn address_key(&self) -> Result<&[u8; 32]> {
+        self.0
             .address_key
             .get_or_try_init(|| self.0.store.secret("known-addresses"))
             .await
-            .map_err(store_error)?;
-        Ok(keyed_hash(key, account, origin))
+            .map_err(store_error)
     }
 }
 

@@ -5,6 +5,8 @@
 use crate::error::{Error, Result};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use rand::TryRngCore;
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -86,6 +88,16 @@ pub fn hash(token: &str) -> TokenHash {
     Sha256::digest(token.as_bytes()).into()
 }
 
+/// The token of `Authorization: Bearer T` (RFC 6750, section 2.1); the scheme in any case (RFC 9110, section 11.1).
+/// `None` without one, with another scheme, or with several such headers, which do not say who is asking.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +137,32 @@ mod tests {
         ]
         .map(TokenKind::of);
         assert_eq!(bad, [None; 11]);
+    }
+
+    #[test]
+    fn the_bearer_is_read() {
+        let read = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(AUTHORIZATION, value.parse().expect("a header value"));
+            }
+            bearer(&headers).map(str::to_owned)
+        };
+        for good in ["Bearer lst_x", "bearer lst_x", "BEARER   lst_x "] {
+            assert_eq!(read(&[good]).as_deref(), Some("lst_x"), "{good}");
+        }
+        for bad in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Basic lst_x",
+            "lst_x",
+            "Bearerlst_x",
+        ] {
+            assert_eq!(read(&[bad]), None, "{bad}");
+        }
+        assert_eq!(read(&[]), None);
+        assert_eq!(read(&["Bearer a", "Bearer b"]), None);
     }
 
     #[test]
