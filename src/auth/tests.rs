@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::*;
-use crate::store::{Durability, NewUser, Options, UserChange};
+use crate::store::{Durability, NewSignIn, NewUser, Options, UserChange};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
@@ -40,9 +40,9 @@ impl Bench {
         let options = Options {
             create: true,
             migrate: true,
-            read_only: false,
             durability: Durability::Normal,
-            readers: 2,
+            mark_changes: false,
+            ..Options::default()
         };
         let store = Store::open(&dir.path().join("auth.db"), options).expect("opens");
         // From the system's time, since the store knows no other where it asks for itself.
@@ -480,5 +480,44 @@ fn debug_shows_no_secret() {
         "77",
     ] {
         assert!(!shown.contains(hidden), "{shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_look_up_under_way_does_not_outlive_a_revocation() {
+    let bench = Bench::new();
+    let user = bench.host_user(41, None, Role::User).await;
+    let now = bench.clock.now();
+    for _ in 0..50 {
+        let token = Token::generate(TokenKind::SignIn).expect("a token");
+        let new = NewSignIn {
+            user_id: user,
+            token_hash: token.hash(),
+            created_at: now,
+            expires_at: now.plus(Duration::from_secs(60)),
+            client: Arc::default(),
+        };
+        let sign_in = bench.store.create_sign_in(new).await.expect("stored");
+        let askers: Vec<_> = (0..4)
+            .map(|_| {
+                let (auth, token) = (bench.auth.clone(), token.clone());
+                tokio::spawn(async move {
+                    while auth.authenticate(token.expose()).await.is_ok() {
+                        // Each of them looks it up again, all the time.
+                        auth.forget_user(user);
+                        tokio::task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        let out = bench.auth.sign_out(user, sign_in).await;
+        out.expect("signed out");
+        for _ in 0..10 {
+            unauthorized(bench.auth.authenticate(token.expose()).await);
+        }
+        for asker in askers {
+            let end = tokio::time::timeout(Duration::from_secs(20), asker).await;
+            end.expect("it is told").expect("no panic");
+        }
     }
 }
