@@ -14,6 +14,7 @@
 //! | [`client`] | address and device behind a request |
 
 pub mod attempts;
+mod cache;
 pub mod client;
 mod epochs;
 mod identity;

@@ -1,42 +1,46 @@
 //! From a bearer token to an identity, through caches.
 //!
-//! Hits are remembered, misses never: a token made a moment ago must work at once. Every entry carries the moment
-//! before its look-up began (see [`super::epochs`]), and expiry is checked at each use.
+//! Revocation is the caches' care (see [`super::cache`]); expiry is checked here, at each use.
 
-use super::epochs::{Epochs, Moment};
+use super::cache::{OfUser, UserCache};
+use super::epochs::Epochs;
 use super::identity::Proof;
 use super::jwt::{CachedVerifier, Claims, Verifier};
 use super::token::{TokenHash, TokenKind};
 use super::{Auth, Identity, MAX_BEARER_BYTES, Settings, store_error};
 use crate::error::{Error, Result};
-use crate::model::{Credential, JwtSub, Principal, Role, User, UserId, UserIdentity, Username};
+use crate::model::{Credential, JwtSub, Principal, Role, UserId, UserIdentity, Username};
 use crate::store::{ApiKey, SignIn};
 use quick_cache::sync::Cache;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// An answer of the store and the moment before it was asked.
-#[derive(Clone)]
-struct Seen<T> {
-    value: T,
-    moment: Moment,
-}
-
 /// What is needed of a user whom a host's token names.
-#[derive(Clone)]
 struct HostUser {
     id: UserId,
     username: Username,
     role: Role,
 }
 
+impl OfUser for HostUser {
+    fn user(&self) -> UserId {
+        self.id
+    }
+}
+
+impl OfUser for SignIn {
+    fn user(&self) -> UserId {
+        self.user_id
+    }
+}
+
 pub(super) struct Caches {
     pub(super) epochs: Epochs,
-    sign_ins: Cache<TokenHash, Arc<Seen<SignIn>>>,
+    sign_ins: UserCache<TokenHash, SignIn>,
     /// The number of times that keys were forgotten.
     key_epoch: AtomicU64,
     keys: Cache<TokenHash, Arc<(ApiKey, u64)>>,
-    host_users: Cache<Arc<str>, Arc<Seen<HostUser>>>,
+    host_users: UserCache<String, HostUser>,
     jwt: Option<CachedVerifier>,
 }
 
@@ -45,10 +49,10 @@ impl Caches {
         let capacity = settings.cache_capacity;
         Self {
             epochs: Epochs::default(),
-            sign_ins: Cache::new(capacity),
+            sign_ins: UserCache::new(capacity),
             key_epoch: AtomicU64::new(0),
             keys: Cache::new(capacity.min(1024)),
-            host_users: Cache::new(capacity),
+            host_users: UserCache::new(capacity),
             jwt: settings
                 .jwt_secret
                 .as_ref()
@@ -117,30 +121,9 @@ impl Auth {
 
     async fn by_sign_in(&self, hash: TokenHash) -> Result<Identity> {
         let caches = &self.0.caches;
-        let cached = caches
-            .sign_ins
-            .get(&hash)
-            .filter(|seen| caches.epochs.is_good(seen.value.user_id, seen.moment));
-        let seen = match cached {
-            Some(seen) => seen,
-            None => {
-                let moment = caches.epochs.before_look_up();
-                let found = self
-                    .0
-                    .store
-                    .sign_in_by_hash(hash)
-                    .await
-                    .map_err(store_error)?;
-                let Some(value) = found else {
-                    caches.sign_ins.remove(&hash);
-                    return Err(Error::Unauthorized);
-                };
-                let seen = Arc::new(Seen { value, moment });
-                caches.sign_ins.insert(hash, seen.clone());
-                seen
-            }
-        };
-        let sign_in = &seen.value;
+        let look_up = self.0.store.sign_in_by_hash(hash);
+        let found = caches.sign_ins.get(&caches.epochs, &hash, look_up).await;
+        let sign_in = found.map_err(store_error)?.ok_or(Error::Unauthorized)?;
         if self.0.clock.now() >= sign_in.expires_at {
             caches.sign_ins.remove(&hash);
             return Err(Error::Unauthorized);
@@ -198,7 +181,7 @@ impl Auth {
         Ok(Identity {
             principal: Principal::User(UserIdentity {
                 id: user.id,
-                username: user.username,
+                username: user.username.clone(),
                 role,
                 credential: Credential::Jwt {
                     key: claims.sign_in.clone(),
@@ -210,37 +193,24 @@ impl Auth {
     }
 
     /// The user whom `sub` names.
-    async fn host_user(&self, sub: &str) -> Result<HostUser> {
+    async fn host_user(&self, sub: &str) -> Result<Arc<HostUser>> {
         let caches = &self.0.caches;
-        let cached = caches
-            .host_users
-            .get(sub)
-            .filter(|seen| caches.epochs.is_good(seen.value.id, seen.moment));
-        if let Some(seen) = cached {
-            return Ok(seen.value.clone());
-        }
-        let moment = caches.epochs.before_look_up();
-        let found = match self.0.settings.jwt_sub {
-            JwtSub::ExternalId => self.0.store.user_by_external_id(sub).await,
-            JwtSub::Id => match canonical_id(sub) {
-                Some(id) => self.0.store.user(id).await,
-                None => Ok(None),
-            },
+        let look_up = async {
+            let found = match self.0.settings.jwt_sub {
+                JwtSub::ExternalId => self.0.store.user_by_external_id(sub).await?,
+                JwtSub::Id => match canonical_id(sub) {
+                    Some(id) => self.0.store.user(id).await?,
+                    None => None,
+                },
+            };
+            Ok(found.map(|user| HostUser {
+                id: user.id,
+                username: user.username,
+                role: user.role,
+            }))
         };
-        let Some(User {
-            id, username, role, ..
-        }) = found.map_err(store_error)?
-        else {
-            caches.host_users.remove(sub);
-            return Err(Error::Unauthorized);
-        };
-        let value = HostUser { id, username, role };
-        let seen = Arc::new(Seen {
-            value: value.clone(),
-            moment,
-        });
-        caches.host_users.insert(sub.into(), seen);
-        Ok(value)
+        let found = caches.host_users.get(&caches.epochs, sub, look_up).await;
+        found.map_err(store_error)?.ok_or(Error::Unauthorized)
     }
 }
 

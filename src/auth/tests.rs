@@ -2,13 +2,15 @@
 
 use super::*;
 use crate::model::*;
-use crate::store::{Durability, NewSignIn, NewUser, Options, UserChange};
+use crate::store::{Durability, NewUser, Options, UserChange};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 use tempfile::TempDir;
 use token::{Secret, Token, TokenKind};
+
+mod limits;
 
 const PASSWORD: &str = "correct horse";
 const WRONG: &str = "wrong horse";
@@ -314,85 +316,6 @@ async fn rubbish_is_unauthorized_and_an_unknown_token_is_not_remembered() {
 }
 
 #[tokio::test]
-async fn ten_failures_and_right_passwords_are_refused_too() {
-    let bench = Bench::new();
-    bench.sign_up("ann").await.expect("signed up");
-    for n in 0..10 {
-        // By name and by address it is one account.
-        let login = if n % 2 == 0 { "ANN" } else { "ann@example.com" };
-        wrong(bench.sign_in(login, WRONG, HOME).await);
-        wrong(bench.sign_in("Nobody", WRONG, HOME).await);
-    }
-    limited(bench.sign_in("ann", PASSWORD, HOME).await);
-    limited(bench.sign_in("ann@example.com", PASSWORD, HOME).await);
-    limited(bench.sign_in("nobody", PASSWORD, HOME).await);
-    bench
-        .sign_in("ann", PASSWORD, far(1))
-        .await
-        .expect("elsewhere");
-    bench.clock.advance(attempts::WINDOW);
-    bench
-        .sign_in("ann", PASSWORD, HOME)
-        .await
-        .expect("let in again");
-}
-
-#[tokio::test]
-async fn ten_in_parallel_is_ten() {
-    let bench = Bench::new();
-    bench.sign_up("ann").await.expect("signed up");
-    let guesses = (0..40).map(|_| bench.sign_in("ann", WRONG, HOME));
-    let answers = futures_util::future::join_all(guesses).await;
-    let count = |kind: fn(&Error) -> bool| {
-        answers
-            .iter()
-            .flat_map(|a| a.as_ref().err())
-            .filter(|e| kind(e))
-            .count()
-    };
-    assert_eq!(count(|e| matches!(e, Error::WrongCredentials)), 10);
-    assert_eq!(count(|e| matches!(e, Error::RateLimited { .. })), 30);
-}
-
-#[tokio::test]
-async fn a_known_address_cannot_be_locked_out() {
-    let bench = Bench::new();
-    bench.sign_up("ann").await.expect("signed up at home");
-    for n in 0..100 {
-        wrong(bench.sign_in("ann", WRONG, far(n)).await);
-    }
-    limited(bench.sign_in("ann", PASSWORD, far(1000)).await);
-    bench
-        .sign_in("ann", PASSWORD, HOME)
-        .await
-        .expect("known here");
-    for n in 0..100 {
-        wrong(bench.sign_in("nobody", WRONG, far(n)).await);
-    }
-    limited(bench.sign_in("nobody", PASSWORD, far(1000)).await);
-}
-
-#[tokio::test]
-async fn a_hundred_failures_per_address_signing_up_included() {
-    let bench = Bench::new();
-    bench.sign_up("ann").await.expect("signed up");
-    for n in 0..100 {
-        if n % 2 == 0 {
-            let taken = bench.sign_up("ann").await;
-            assert!(matches!(taken, Err(Error::Conflict { .. })), "{taken:?}");
-        } else {
-            wrong(bench.sign_in(&format!("nobody{n}"), WRONG, HOME).await);
-        }
-    }
-    limited(bench.sign_up("bob").await);
-    limited(bench.sign_in("ann", PASSWORD, HOME).await);
-    bench
-        .sign_in("ann", PASSWORD, far(1))
-        .await
-        .expect("elsewhere");
-}
-
-#[tokio::test]
 async fn tokens_of_the_host_by_external_id() {
     let bench = Bench::with_jwt(JwtSub::ExternalId);
     let user = bench.host_user(41, Some("u-1"), Role::User).await;
@@ -480,44 +403,5 @@ fn debug_shows_no_secret() {
         "77",
     ] {
         assert!(!shown.contains(hidden), "{shown}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_look_up_under_way_does_not_outlive_a_revocation() {
-    let bench = Bench::new();
-    let user = bench.host_user(41, None, Role::User).await;
-    let now = bench.clock.now();
-    for _ in 0..50 {
-        let token = Token::generate(TokenKind::SignIn).expect("a token");
-        let new = NewSignIn {
-            user_id: user,
-            token_hash: token.hash(),
-            created_at: now,
-            expires_at: now.plus(Duration::from_secs(60)),
-            client: Arc::default(),
-        };
-        let sign_in = bench.store.create_sign_in(new).await.expect("stored");
-        let askers: Vec<_> = (0..4)
-            .map(|_| {
-                let (auth, token) = (bench.auth.clone(), token.clone());
-                tokio::spawn(async move {
-                    while auth.authenticate(token.expose()).await.is_ok() {
-                        // Each of them looks it up again, all the time.
-                        auth.forget_user(user);
-                        tokio::task::yield_now().await;
-                    }
-                })
-            })
-            .collect();
-        let out = bench.auth.sign_out(user, sign_in).await;
-        out.expect("signed out");
-        for _ in 0..10 {
-            unauthorized(bench.auth.authenticate(token.expose()).await);
-        }
-        for asker in askers {
-            let end = tokio::time::timeout(Duration::from_secs(20), asker).await;
-            end.expect("it is told").expect("no panic");
-        }
     }
 }
