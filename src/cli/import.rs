@@ -86,7 +86,7 @@ fn open_input(path: &Path) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> {
     if metadata.is_dir() {
         bail!("{} is a directory; give a file", path.display());
     }
-    let size_bytes = metadata.is_file().then(|| metadata.len());
+    let size_bytes = metadata.is_file().then_some(metadata.len());
     Ok((Box::new(file), size_bytes))
 }
 
@@ -100,7 +100,7 @@ fn import<R: Row>(
         .columns(R::COLUMNS, R::REQUIRED)
         .with_context(|| arguments.file.display().to_string())?;
     let rules = Rules {
-        require_id: config.jwt_sub == crate::model::JwtSub::Id,
+        require_id: config.jwt_sub == crate::config::JwtSub::Id,
     };
     let skip = arguments.on_error == OnError::Skip;
     let stopped = with_store(config, Access::Create, async |store| {

@@ -1,5 +1,6 @@
 //! A new password, from standard input or typed twice; never from the command line, which others can see.
 
+use crate::auth::password;
 use anyhow::{Context as _, bail};
 use std::io::{IsTerminal as _, Read as _};
 
@@ -45,19 +46,8 @@ fn read_from(input: impl std::io::Read) -> anyhow::Result<String> {
 
 /// Checks the length and hashes.
 pub(super) fn hash(password: &str) -> anyhow::Result<String> {
-    crate::model::validate::text("password", password, 8, 1024)?;
-    hash_checked(password)
-}
-
-/// Stand-in for `auth::password::hash`.
-fn hash_checked(password: &str) -> anyhow::Result<String> {
-    use argon2::password_hash::{PasswordHasher as _, SaltString};
-    let mut salt = [0; 16];
-    rand::TryRngCore::try_fill_bytes(&mut rand::rngs::OsRng, &mut salt)?;
-    let failed = |error| anyhow::anyhow!("cannot hash the password: {error}");
-    let salt = SaltString::encode_b64(&salt).map_err(failed)?;
-    let hash = argon2::Argon2::default().hash_password(password.as_bytes(), &salt);
-    Ok(hash.map_err(failed)?.to_string())
+    password::check(password)?;
+    Ok(password::hash(password)?)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::database::{self, Access, with_store};
 use super::output;
+use crate::auth::token::{Token, TokenKind};
 use crate::config::Config;
 use crate::model::{Clock, KeyRole, validate};
 use crate::store::StoreError;
@@ -62,10 +63,10 @@ fn create(config: &Config, role: KeyRole, name: &str, json: bool) -> anyhow::Res
     if name.chars().any(char::is_control) || name.bytes().all(|byte| byte.is_ascii_digit()) {
         bail!("name must have no control characters and not be a number; choose another");
     }
-    let (key, hash) = new_key()?;
+    let key = Token::generate(TokenKind::ApiKey)?;
     let id = with_store(config, Access::Write, async |store| {
         let created = store
-            .create_api_key(name, role, hash, Clock::system().now())
+            .create_api_key(name, role, key.hash(), Clock::system().now())
             .await;
         created.map_err(|error| match error {
             StoreError::Conflict(_) => anyhow::anyhow!(
@@ -75,22 +76,10 @@ fn create(config: &Config, role: KeyRole, name: &str, json: bool) -> anyhow::Res
         })
     })?;
     if json {
-        let json = serde_json::json!({ "id": id, "name": name, "role": role, "key": key });
+        let json = serde_json::json!({ "id": id, "name": name, "role": role, "key": key.expose() });
         return output::print_json(&json);
     }
-    output::print(format!("{key}\n"))
-}
-
-/// Stand-in for `auth::token`: the key, and what the store keeps of it.
-fn new_key() -> anyhow::Result<(String, [u8; 32])> {
-    use base64::Engine as _;
-    use sha2::Digest as _;
-    let mut bytes = [0; 32];
-    rand::TryRngCore::try_fill_bytes(&mut rand::rngs::OsRng, &mut bytes)?;
-    let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
-    let key = format!("lsk_{text}");
-    let hash = sha2::Sha256::digest(key.as_bytes()).into();
-    Ok((key, hash))
+    output::print(format!("{}\n", key.expose()))
 }
 
 fn list(config: &Config, json: bool) -> anyhow::Result<()> {

@@ -123,7 +123,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn add(config: &Config, arguments: Add) -> anyhow::Result<()> {
-    if config.jwt_sub == crate::model::JwtSub::Id && arguments.id.is_none() {
+    if config.jwt_sub == crate::config::JwtSub::Id && arguments.id.is_none() {
         bail!("with jwt_sub = \"id\" the host application gives the ids; give it with --id");
     }
     let profile = ProfileFields {

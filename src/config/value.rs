@@ -1,6 +1,6 @@
 //! What a setting's value may be: read from text or TOML, written back in its canonical form.
 
-use crate::model::{Audience, IpPrivacy, JwtSub};
+use crate::model::settings::{Audience, IpPrivacy, JwtSub};
 use crate::store::Durability;
 use ipnet::IpNet;
 use std::fmt;
@@ -62,7 +62,7 @@ fn format_duration(duration: Duration) -> String {
     if nanos == 0 {
         return "0s".to_owned();
     }
-    let unit = UNITS.iter().find(|(unit, _)| nanos % unit == 0);
+    let unit = UNITS.iter().find(|(unit, _)| nanos.is_multiple_of(*unit));
     unit.map_or_else(
         || format!("{nanos}ns"),
         |(unit, name)| format!("{}{name}", nanos / unit),

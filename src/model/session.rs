@@ -38,7 +38,7 @@ macro_rules! word_enum {
         }
     };
 }
-pub(super) use word_enum;
+pub(in crate::model) use word_enum;
 
 word_enum! {
     /// What kind of device a client runs on.

@@ -2,6 +2,7 @@
 
 use super::Options;
 use super::body::{TimedBody, TimedOut};
+use crate::realtime::stream::UpgradeHandle;
 use futures_util::FutureExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
@@ -82,7 +83,9 @@ async fn answer<E: Endpoint>(
     local: LocalAddr,
     peer: SocketAddr,
 ) -> HyperResponse {
-    take_upgrade(&mut request);
+    // Before poem takes the upgrade away and does not put it back.
+    let upgrade = UpgradeHandle::from_request(&mut request);
+    request.extensions_mut().insert(upgrade);
     let (parts, body) = request.into_parts();
     let (body, timed_out) = if body.is_end_stream() {
         (Body::empty(), None)
@@ -123,8 +126,3 @@ fn failure(status: StatusCode, json: &'static str) -> Response {
         .content_type("application/json; charset=utf-8")
         .body(json)
 }
-
-/// Where `realtime` gets hold of the socket, before poem takes it away.
-///
-/// For now the upgrade stays where poem looks for it.
-fn take_upgrade(_request: &mut hyper::Request<Incoming>) {}

@@ -1,4 +1,5 @@
 use super::*;
+use crate::realtime::stream::{Stream, UpgradeHandle, upgraded};
 use poem::{Body, IntoResponse as _, Request, Response, endpoint::make};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -51,9 +52,17 @@ async fn handle(
             Ok("waited".into_response())
         }
         "/upgrade" => {
-            let upgrade = request.take_upgrade()?;
+            let upgrade = request
+                .data::<UpgradeHandle>()
+                .and_then(UpgradeHandle::take);
             tokio::spawn(async move {
-                let mut stream = upgrade.await.expect("upgraded");
+                let (stream, early) = upgraded(upgrade.expect("there, once"))
+                    .await
+                    .expect("upgraded");
+                assert!(early.is_empty());
+                let Stream::Tcp(mut stream) = stream else {
+                    panic!("a plain socket");
+                };
                 let mut four = [0; 4];
                 stream.read_exact(&mut four).await.expect("readable");
                 stream.write_all(&four).await.expect("writable");

@@ -138,10 +138,6 @@ impl<R: BufRead> Records<R> {
     ///
     /// # Errors
     /// The file cannot be read.
-    #[expect(
-        clippy::type_complexity,
-        reason = "an unreadable file, a bad record and the end are three things"
-    )]
     pub(super) fn next(&mut self) -> io::Result<Option<(u64, Result<Record<'_>, String>)>> {
         let too_long = || Err(format!("is longer than {MAX_RECORD_BYTES} bytes"));
         let line = loop {
