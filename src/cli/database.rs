@@ -39,14 +39,11 @@ pub(super) enum Access {
 /// Opens the database. An older schema is refused also for [`Access::Create`]: an older server may be running.
 pub(super) fn open(config: &Config, access: Access) -> anyhow::Result<Store> {
     let path = &config.database;
-    let is_new = std::fs::metadata(path).map_or(true, |metadata| metadata.len() == 0);
-    let create = access == Access::Create;
     let options = Options {
-        create,
-        migrate: create && is_new,
+        create: access == Access::Create,
         read_only: access == Access::Read,
         durability: config.durability,
-        readers: 1,
+        ..Options::default()
     };
     Store::open(path, options).map_err(|error| explain(error, path))
 }
@@ -83,7 +80,10 @@ pub(super) fn explain(error: StoreError, path: &Path) -> anyhow::Error {
             anyhow::anyhow!("{error}; check that {shown} can be written, and try again")
         }
         StoreError::Conflict(_) => anyhow::anyhow!("{error}; choose another"),
-        StoreError::Missing(_) | StoreError::Outdated(_) => error.into(),
+        StoreError::Missing(_) | StoreError::Outdated(_) | StoreError::Held(_) => error.into(),
+        StoreError::Unusable { .. } => {
+            anyhow::anyhow!("{error}; check its permissions, or restore a backup")
+        }
         _ => anyhow::anyhow!("{shown}: {error}; check the file, or restore a backup"),
     }
 }

@@ -3,6 +3,8 @@
 
 mod report;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use super::database::{self, Access, with_store};
@@ -69,10 +71,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // Before the database is made: a wrong name must not leave an empty one behind.
     let (input, size_bytes) = open_input(&arguments.file)?;
     let records = Records::new(BufReader::with_capacity(1 << 16, input), format);
-    let report = Report::new(size_bytes, arguments.json);
+    let mut report = Report::new(size_bytes, arguments.json);
     match arguments.kind {
-        Kind::Users => import::<UserRow>(&config, arguments, records, report),
-        Kind::Follows => import::<Follow>(&config, arguments, records, report),
+        Kind::Users => import::<UserRow>(&config, arguments, records, &mut report),
+        Kind::Follows => import::<Follow>(&config, arguments, records, &mut report),
     }
 }
 
@@ -94,7 +96,7 @@ fn import<R: Row>(
     config: &Config,
     arguments: &Arguments,
     mut records: Records<impl std::io::BufRead>,
-    mut report: Report,
+    report: &mut Report,
 ) -> anyhow::Result<()> {
     let columns = records
         .columns(R::COLUMNS, R::REQUIRED)
@@ -109,7 +111,7 @@ fn import<R: Row>(
             config,
             rules,
             skip,
-            report: &mut report,
+            report: &mut *report,
         };
         import.all::<R>(&mut records, &columns).await
     });
@@ -123,6 +125,7 @@ fn import<R: Row>(
     }
 }
 
+#[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Done,
     Stopped,
@@ -136,31 +139,46 @@ struct Import<'a> {
     report: &'a mut Report,
 }
 
+/// Good and bad rows of one batch with their lines; the bad ones are kept until it is written, so that they are
+/// reported in the order of their lines whoever found them.
+struct Batch<R> {
+    rows: Vec<(u64, R)>,
+    bad: Vec<(u64, String)>,
+}
+
+impl<R> Default for Batch<R> {
+    fn default() -> Self {
+        Self {
+            rows: Vec::new(),
+            bad: Vec::new(),
+        }
+    }
+}
+
 impl Import<'_> {
     async fn all<R: Row>(
         &mut self,
         records: &mut Records<impl std::io::BufRead>,
         columns: &Columns,
     ) -> anyhow::Result<Outcome> {
-        let mut batch: Vec<(u64, R)> = Vec::new();
+        let mut batch = Batch::<R>::default();
         loop {
             let record = records.next().context("cannot read the file any further")?;
             let Some((line, record)) = record else {
-                return self.write(batch).await;
+                return self.write_and_report(batch).await;
             };
             self.report.read += 1;
-            let row = record.and_then(|record| R::read(record, columns));
-            match row {
-                Ok(row) => batch.push((line, row)),
+            match record.and_then(|record| R::read(record, columns)) {
+                Ok(row) => batch.rows.push((line, row)),
+                Err(why) if self.skip => batch.bad.push((line, why)),
                 Err(why) => {
                     self.report.bad_line(line, &why);
-                    if !self.skip {
-                        return Ok(Outcome::Stopped);
-                    }
+                    return Ok(Outcome::Stopped);
                 }
             }
-            if batch.len() >= BATCH_ROWS {
-                if let Outcome::Stopped = self.write(std::mem::take(&mut batch)).await? {
+            if batch.rows.len() + batch.bad.len() >= BATCH_ROWS {
+                let batch = std::mem::take(&mut batch);
+                if self.write_and_report(batch).await? == Outcome::Stopped {
                     return Ok(Outcome::Stopped);
                 }
                 self.report.at(records.position_bytes());
@@ -168,10 +186,19 @@ impl Import<'_> {
         }
     }
 
-    /// Writes a batch; with `skip` as often as there are bad rows left in it, which the store names all at once.
-    async fn write<R: Row>(&mut self, mut batch: Vec<(u64, R)>) -> anyhow::Result<Outcome> {
-        while !batch.is_empty() {
-            let rows = batch.iter().map(|(_, row)| row.clone()).collect();
+    async fn write_and_report<R: Row>(&mut self, mut batch: Batch<R>) -> anyhow::Result<Outcome> {
+        let outcome = self.write(&mut batch).await;
+        batch.bad.sort_by_key(|(line, _)| *line);
+        for (line, why) in &batch.bad {
+            self.report.bad_line(*line, why);
+        }
+        outcome
+    }
+
+    /// Writes the rows; with `skip` as often as there are bad rows left, which the store names all at once.
+    async fn write<R: Row>(&mut self, batch: &mut Batch<R>) -> anyhow::Result<Outcome> {
+        while !batch.rows.is_empty() {
+            let rows = batch.rows.iter().map(|(_, row)| row.clone()).collect();
             let written = R::write(self.store, rows, self.rules).await;
             let written =
                 written.map_err(|error| database::explain(error, &self.config.database))?;
@@ -182,24 +209,26 @@ impl Import<'_> {
                 }
                 Err(bad) => bad,
             };
-            let mut is_bad = vec![false; batch.len()];
-            for (index, why) in &bad {
-                let (line, _) = batch
-                    .get(*index)
-                    .context("the store named no row of the batch")?;
-                if !std::mem::replace(&mut is_bad[*index], true) {
-                    self.report.bad_line(*line, &why.to_string());
+            let mut reasons: Vec<Option<String>> = vec![None; batch.rows.len()];
+            for (index, why) in bad {
+                let reason = reasons.get_mut(index);
+                *reason.context("the store named no row of the batch")? = Some(why.to_string());
+            }
+            let before = batch.rows.len();
+            for ((line, row), reason) in std::mem::take(&mut batch.rows).into_iter().zip(reasons) {
+                match reason {
+                    None => batch.rows.push((line, row)),
+                    Some(why) => batch.bad.push((line, why)),
                 }
             }
+            // Else this would not end.
             anyhow::ensure!(
-                !bad.is_empty(),
+                batch.rows.len() < before,
                 "the store refused the batch without a reason"
             );
             if !self.skip {
                 return Ok(Outcome::Stopped);
             }
-            let mut flags = is_bad.iter();
-            batch.retain(|_| !flags.next().is_some_and(|bad| *bad));
         }
         Ok(Outcome::Done)
     }

@@ -2,6 +2,7 @@
 
 use super::{database, output};
 use crate::config::Config;
+use crate::store::migrate;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -38,19 +39,19 @@ struct Report {
     /// Whether the file is there (after the command).
     exists: bool,
     /// The schema's version now.
-    version: i64,
+    version: usize,
     /// The newest version that this lastseen knows.
-    latest: i64,
+    latest: usize,
     /// Names of the migrations that are not applied.
-    pending: Vec<String>,
+    pending: Vec<&'static str>,
     /// Names of those applied just now.
-    applied: Vec<String>,
+    applied: Vec<&'static str>,
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.database.settings()?;
     let apply = arguments.action == Action::Up && !arguments.dry_run;
-    let report = migrate(&config, apply)?;
+    let report = report(&config, apply)?;
     if arguments.json {
         return output::print_json(&report);
     }
@@ -71,7 +72,21 @@ fn to_text(report: &Report) -> String {
     text
 }
 
-/// Stand-in for `store::migrate`.
-fn migrate(_config: &Config, _apply: bool) -> anyhow::Result<Report> {
-    anyhow::bail!("not wired to the store yet")
+fn report(config: &Config, apply: bool) -> anyhow::Result<Report> {
+    let path = &config.database;
+    let explain = |error| database::explain(error, path);
+    let applied = if apply {
+        migrate::up(path).map_err(explain)?
+    } else {
+        Vec::new()
+    };
+    let status = migrate::status(path).map_err(explain)?;
+    Ok(Report {
+        database: path.display().to_string(),
+        exists: status.exists,
+        version: status.applied.len(),
+        latest: status.applied.len() + status.pending.len(),
+        pending: status.pending,
+        applied,
+    })
 }

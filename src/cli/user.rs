@@ -274,14 +274,16 @@ async fn list(store: &Store, config: &Config, json: bool) -> anyhow::Result<()> 
                 continue;
             }
             let active = user.last_active_at.map(|at| at.to_string());
-            text += &format!(
-                "{:>8}  {:<30}  {:<5}  {:<24}  {}\n",
+            let line = format!(
+                "{:>8}  {:<30}  {:<5}  {:<24}  {}",
                 user.id.0,
                 user.username.as_str(),
                 user.role.as_str(),
                 active.as_deref().unwrap_or("-"),
                 output::plain(user.display_name.as_deref().unwrap_or("")),
             );
+            text += line.trim_end();
+            text += "\n";
         }
         output::print(text)?;
         after = page.last().map(|user| user.id);

@@ -160,6 +160,10 @@ impl Row for Follow {
 }
 
 fn from_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
+    // serde would take the values of an array one after another.
+    if !line.trim_ascii_start().starts_with(b"{") {
+        return Err("not a JSON object".to_owned());
+    }
     serde_json::from_slice(line).map_err(|error| {
         // Its "line 1" is the record's own and would mislead beside the file's.
         let text = error.to_string();
