@@ -71,11 +71,21 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // Before the database is made: a wrong name must not leave an empty one behind.
     let (input, size_bytes) = open_input(&arguments.file)?;
     let records = Records::new(BufReader::with_capacity(1 << 16, input), format);
-    let mut report = Report::new(size_bytes, arguments.json);
-    match arguments.kind {
+    let mut report = Report::new(size_bytes);
+    let result = match arguments.kind {
         Kind::Users => import::<UserRow>(&config, arguments, records, &mut report),
         Kind::Follows => import::<Follow>(&config, arguments, records, &mut report),
+    };
+    report.end_bar();
+    // Also after a failure: what was written stays, and how much that is must be known.
+    if result.is_ok() || report.read > 0 {
+        if arguments.json {
+            output::print_json(&report.to_json())?;
+        } else {
+            output::print(report.to_text())?;
+        }
     }
+    result
 }
 
 fn open_input(path: &Path) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> {
@@ -115,8 +125,6 @@ fn import<R: Row>(
         };
         import.all::<R>(&mut records, &columns).await
     });
-    // Also after a failure: what was written stays, and how much that is must be known.
-    report.finish()?;
     match stopped? {
         Outcome::Done => Ok(()),
         Outcome::Stopped => bail!(
@@ -231,17 +239,5 @@ impl Import<'_> {
             }
         }
         Ok(Outcome::Done)
-    }
-}
-
-impl Report {
-    /// Shows the progress bar's end and prints the report.
-    fn finish(&mut self) -> anyhow::Result<()> {
-        self.end_bar();
-        if self.is_json {
-            output::print_json(&self.to_json())
-        } else {
-            output::print(self.to_text())
-        }
     }
 }

@@ -11,7 +11,6 @@ const MAX_ERRORS_KEPT: usize = 1_000;
 pub(super) struct Report {
     /// Records, good and bad, without the header and blank lines.
     pub(super) read: u64,
-    pub(super) is_json: bool,
     counts: UpsertCounts,
     failed: u64,
     errors: Vec<(u64, String)>,
@@ -20,7 +19,7 @@ pub(super) struct Report {
 
 impl Report {
     /// `size_bytes` of the file, where it is known.
-    pub(super) fn new(size_bytes: Option<u64>, is_json: bool) -> Self {
+    pub(super) fn new(size_bytes: Option<u64>) -> Self {
         // Draws nothing where standard error is no terminal.
         let target = ProgressDrawTarget::stderr();
         let bar = ProgressBar::with_draw_target(size_bytes, target);
@@ -32,7 +31,6 @@ impl Report {
         let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Self {
             read: 0,
-            is_json,
             counts: UpsertCounts::default(),
             failed: 0,
             errors: Vec::new(),

@@ -40,13 +40,15 @@ impl Bench {
             ..Config::defaults()
         };
         let path = path.to_str().expect("UTF-8");
-        let command = ["import", kind, path].into_iter().chain(more.iter().copied());
+        let command = ["import", kind, path]
+            .into_iter()
+            .chain(more.iter().copied());
         let arguments = Command::try_parse_from(command)
             .expect("good flags")
             .arguments;
         let format = Format::of(&arguments.file).expect("by its name");
         let records = Records::new(text, format);
-        let mut report = Report::new(None, true);
+        let mut report = Report::new(None);
         let result = match arguments.kind {
             Kind::Users => import::<UserRow>(&config, &arguments, records, &mut report),
             Kind::Follows => import::<Follow>(&config, &arguments, records, &mut report),
