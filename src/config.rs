@@ -270,7 +270,7 @@ pub fn resolve(
     };
     let mut sources = Vec::with_capacity(SETTINGS.len());
     let mut config = Config::read(&inputs, &mut sources)?;
-    secret::from_env(&mut config, &sources, env)?;
+    secret::from_env(&mut config, &mut sources, env)?;
     Ok(Resolved { config, sources })
 }
 

@@ -10,7 +10,7 @@ const MAX_SIZE_BYTES: u64 = 64 * 1024;
 /// Takes `LASTSEEN_JWT_SECRET`, unless a stronger source names a file; a weaker one is passed over for it.
 pub(super) fn from_env(
     config: &mut Config,
-    sources: &[Source],
+    sources: &mut [Source],
     env: &Env,
 ) -> Result<(), ConfigError> {
     const VARIABLE: &str = "LASTSEEN_JWT_SECRET";
@@ -22,9 +22,12 @@ pub(super) fn from_env(
             "environment variable {VARIABLE}: must not be empty; unset it or give a secret"
         )));
     };
-    let index = SETTINGS.iter().position(|s| s.key == "jwt_secret_file");
-    let file_source = index.map_or(Source::Default, |index| sources[index]);
-    match (&config.jwt_secret_file, file_source) {
+    let file_source = SETTINGS
+        .iter()
+        .zip(sources)
+        .find_map(|(setting, source)| (setting.key == "jwt_secret_file").then_some(source))
+        .expect("it is in the table of settings");
+    match (&config.jwt_secret_file, *file_source) {
         (Some(_), Source::Flag) => {}
         (Some(_), Source::Env) => {
             return Err(ConfigError(format!(
@@ -32,7 +35,9 @@ pub(super) fn from_env(
             )));
         }
         _ => {
-            config.jwt_secret_file = None;
+            if config.jwt_secret_file.take().is_some() {
+                *file_source = Source::Env;
+            }
             config.jwt_secret = Some(secret);
         }
     }

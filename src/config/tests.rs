@@ -249,6 +249,8 @@ fn the_stronger_source_of_the_jwt_secret_wins() {
         (config.jwt_secret, config.jwt_secret_file),
         (Secret::new("s"), None)
     );
+    let source = resolve(&Flags::default(), Some(&path), &env).expect("good");
+    assert_eq!(source.source("jwt_secret_file"), Some(Source::Env));
     let flags = Flags::of("jwt_secret_file", "stronger");
     let config = resolve(&flags, None, &env).expect("good").config;
     assert_eq!(
