@@ -97,7 +97,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     tracing::info!(
         target: "lastseen",
         database = %config.database.display(),
-        version = env!("CARGO_PKG_VERSION"),
+        version = %env!("CARGO_PKG_VERSION"),
         "listening on http://{address}"
     );
 
