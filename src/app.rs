@@ -8,7 +8,7 @@ use crate::metrics::{Metrics, RealtimeCounters, Sample};
 use crate::model::{BootId, Clock};
 use crate::presence::{HubSettings, PresenceService, PresenceSettings, TrackerSettings};
 use crate::realtime::{Realtime, RealtimeSettings};
-use crate::store::{Change, Lock, Options, Store};
+use crate::store::{Change, Lock, Options, Store, StoreError};
 use crate::tasks::Tasks;
 use anyhow::Context as _;
 use poem::Endpoint;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 /// How often the proof of life is renewed: after a crash, last seen is wrong by this at most.
@@ -61,7 +62,8 @@ impl App {
     pub async fn start_with(config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let (store, lock) = open(config)?;
         let auth = Auth::new(store.clone(), clock.clone(), auth_settings(config));
-        let presence = PresenceService::new(presence_settings(config), store.clone(), clock.clone());
+        let presence =
+            PresenceService::new(presence_settings(config), store.clone(), clock.clone());
         let counters = RealtimeCounters::default();
         let client_rules = ClientRules {
             trusted_proxies: config.trusted_proxies.clone(),
@@ -74,7 +76,10 @@ impl App {
             warn!("the database is read-only: reads are served, writes are answered 503");
             None
         } else {
-            let boot = store.begin_boot(clock.now()).await.context("cannot begin on this database")?;
+            let boot = store
+                .begin_boot(clock.now())
+                .await
+                .context("cannot begin on this database")?;
             presence.start(boot, &tasks);
             start_upkeep(&tasks, &store, boot, &clock);
             Some(boot)
@@ -93,13 +98,14 @@ impl App {
             auth,
             presence: presence.clone(),
             metrics: Arc::new(metrics),
-            client_rules,
             clock,
             stopping: stopping.clone(),
+            finishing: TaskTracker::new(),
             settings: http::Settings {
                 cors_origins: origins(config),
                 presence_rate: config.presence_rate,
                 presence_query_rate: config.presence_query_rate,
+                client_rules,
                 ids_from_host: config.jwt_sub == crate::model::JwtSub::Id,
             },
         };
@@ -117,7 +123,10 @@ impl App {
 
     /// Everything that is served on the main address.
     pub fn endpoint(&self) -> impl Endpoint + 'static {
-        http::mount(self.services.clone(), self.realtime.clone())
+        let realtime = self.realtime.clone();
+        http::routes(self.services.clone(), move |route| {
+            http::realtime::mount(route, realtime)
+        })
     }
 
     /// `/metrics` for anyone, on an address of its own.
@@ -131,10 +140,15 @@ impl App {
         self.stopping.cancel();
         let links = self.presence.shut_down();
         self.realtime.shut_down(links).await;
+        // What a request has begun to write, and what has to follow it, comes to its end.
+        self.services.finishing.close();
+        self.services.finishing.wait().await;
         self.tasks.stop().await;
         if let Some(boot) = self.boot {
             if !self.presence.flush(boot).await {
-                error!("the last changes could not be written; the next start repairs sessions and presence");
+                error!(
+                    "the last changes could not be written; the next start repairs sessions and presence"
+                );
             } else if let Err(error) = self.store.end_boot(boot, self.services.clock.now()).await {
                 error!(%error, "the end could not be written; the next start repairs nothing by it");
             }
@@ -144,19 +158,26 @@ impl App {
 }
 
 fn open(config: &Config) -> anyhow::Result<(Store, Option<Lock>)> {
+    // The lock first, since what follows migrates and repairs. Where it cannot be made, the file cannot be written
+    // either, and a store that cannot be written needs none.
+    let (lock, refused) = match Lock::acquire(&config.database) {
+        Ok(lock) => (Some(lock), None),
+        Err(error @ StoreError::Held(_)) => return Err(error.into()),
+        Err(error) => (None, Some(error)),
+    };
     let options = Options {
+        create: lock.is_some(),
+        migrate: lock.is_some(),
+        mark_changes: false,
         durability: config.durability,
         readers: READERS,
-        ..Options::serve()
-    };
-    // The lock first: what follows repairs and migrates. A file that nobody can write needs neither.
-    let lock = match Lock::acquire(&config.database) {
-        Ok(lock) => Some(lock),
-        Err(error) if error.is_read_only() => None,
-        Err(error) => return Err(error.into()),
+        ..Options::default()
     };
     let store = Store::open(&config.database, options)?;
-    Ok((store, lock))
+    match refused {
+        Some(error) if !store.is_read_only() => Err(error.into()),
+        _ => Ok((store, lock)),
+    }
 }
 
 fn auth_settings(config: &Config) -> AuthSettings {
@@ -200,7 +221,11 @@ fn realtime_settings(config: &Config, client_rules: ClientRules) -> RealtimeSett
 }
 
 fn origins(config: &Config) -> Vec<String> {
-    config.cors_origin.iter().map(|origin| origin.as_str().to_owned()).collect()
+    config
+        .cors_origin
+        .iter()
+        .map(|origin| origin.as_str().to_owned())
+        .collect()
 }
 
 fn metrics(counters: &RealtimeCounters, presence: &PresenceService, store: &Store) -> Metrics {
@@ -251,7 +276,8 @@ async fn start_polling(
     let seen = Arc::new(AtomicI64::new(store.newest_change().await?));
     let (store, auth, presence) = (store.clone(), auth.clone(), presence.clone());
     tasks.every("changes by commands", POLL_EVERY, move || {
-        let (store, auth, presence, seen) = (store.clone(), auth.clone(), presence.clone(), seen.clone());
+        let (store, auth, presence, seen) =
+            (store.clone(), auth.clone(), presence.clone(), seen.clone());
         async move {
             match store.poll_changes(seen.load(Ordering::Relaxed)).await {
                 Ok(changes) => {
@@ -283,7 +309,7 @@ async fn heed(auth: &Auth, presence: &PresenceService, change: Change) {
         }
         Change::Keys => auth.forget_keys(),
         Change::Graph => {
-            auth.forget_all();
+            auth.forget_users();
             presence.graph_changed();
         }
     }

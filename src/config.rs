@@ -17,7 +17,7 @@ pub use env::Env;
 pub use flags::Flags;
 pub use value::{LogFormat, Origin};
 
-pub use crate::model::settings::{Audience, IpPrivacy, JwtSub, Secret};
+pub use crate::model::{Audience, IpPrivacy, JwtSub, Secret};
 use crate::store::Durability;
 use ipnet::IpNet;
 use std::fmt;

@@ -18,6 +18,7 @@ pub mod messages;
 mod page;
 pub mod people;
 pub mod presence;
+pub mod realtime;
 mod shape;
 pub mod users;
 pub mod wire;
@@ -27,23 +28,25 @@ mod tests;
 
 use crate::auth::Auth;
 use crate::auth::client::ClientRules;
+use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::model::{Clock, UserId};
 use crate::presence::PresenceService;
-use crate::store::Store;
+use crate::store::{Store, UpsertCounts, UserChange};
 use body::Body;
+use bytes::Bytes;
 use cors::Cors;
-use document::{AllowTable, document};
+use document::{RouteTable, document};
 use error::Failure;
 use poem::endpoint::make_sync;
-use poem::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use poem::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use poem::http::{HeaderValue, StatusCode};
 use poem::middleware::CatchPanic;
-use poem::web::Html;
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get};
 use poem_openapi::OpenApiService;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// What of the configuration the API needs.
 #[derive(Clone, Debug)]
@@ -56,6 +59,8 @@ pub struct Settings {
     pub presence_query_rate: u32,
     /// Ids are the host application's to give (`--jwt-sub id`): a mirrored row that creates a user needs one.
     pub ids_from_host: bool,
+    /// What is believed and stored of the client behind a request.
+    pub client_rules: ClientRules,
 }
 
 /// What the handlers call.
@@ -69,21 +74,52 @@ pub struct Services {
     pub presence: PresenceService,
     /// Figures.
     pub metrics: Arc<Metrics>,
-    /// What is believed and kept of the client behind a request.
-    pub client_rules: ClientRules,
     /// The time.
     pub clock: Clock,
     /// Cancelled when the server begins to stop.
     pub stopping: CancellationToken,
+    /// Where writes run to their end; to be closed and waited for after the last connection.
+    pub finishing: TaskTracker,
     /// What of the configuration the API needs.
     pub settings: Settings,
 }
 
 impl Services {
-    /// Drops what is cached of a user whose row changed.
-    async fn user_changed(&self, user: UserId) {
+    /// Runs `work` to its end also when the client goes away and its handler is dropped: a write completes without
+    /// its caller, and what has to follow it (caches to drop, people to tell) must too.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.finishing.spawn(work).await.map_err(Error::internal)?
+    }
+
+    /// One call of `presence`, run to its end.
+    async fn with_presence<T: Send + 'static, W>(
+        &self,
+        call: impl FnOnce(PresenceService) -> W,
+    ) -> Result<T>
+    where
+        W: Future<Output = Result<T>> + Send + 'static,
+    {
+        self.to_the_end(call(self.presence.clone())).await
+    }
+
+    /// Changes a user, and tells everyone who remembers something of them.
+    async fn change_user(&self, user: UserId, change: UserChange) -> Result<()> {
+        if !self.presence.update_user(user, change).await? {
+            return Err(Error::NotFound("user"));
+        }
         self.auth.forget_user(user);
-        self.presence.user_changed(user).await;
+        Ok(())
+    }
+
+    /// Tells everyone who remembers something that many rows were written at once; `None` when none was.
+    fn graph_changed(&self, counts: Option<&UpsertCounts>) {
+        if counts.is_some_and(|c| c.inserted + c.updated > 0) {
+            self.auth.forget_users();
+            self.presence.graph_changed();
+        }
     }
 }
 
@@ -110,42 +146,58 @@ fn api(services: &Arc<Services>) -> Api {
     )
 }
 
-/// The whole API, to be nested at `/` beside the realtime endpoints. It answers every request, with the envelope
-/// where it fails.
-pub fn routes(services: Services) -> impl Endpoint<Output = Response> + 'static {
+const DESCRIPTION: &str = "Presence and activity for social and messaging apps: who is online, and when each person \
+was last seen.
+
+A success is `{\"success\":true,\"data\":…}`, a failure `{\"success\":false,\"error\":{code,message,details?}}` with a \
+`code` for programs: `bad_request`, `unauthorized`, `wrong_credentials`, `forbidden`, `not_found`, \
+`method_not_allowed`, `request_timeout`, `conflict`, `payload_too_large`, `unsupported_media_type`, `invalid`, \
+`rate_limited`, `internal`, `unavailable`. Times are RFC 3339 in UTC. Unknown keys are ignored.";
+
+/// The whole API, and beside it what `mount` adds: the realtime endpoints. It answers every request, with the
+/// envelope where it fails. What is mounted gets the same origins, and the envelope only where it fails with a
+/// [`poem::Error`]; an answer of its own, whatever its status, is left as it is.
+pub fn routes(
+    services: Services,
+    mount: impl FnOnce(Route) -> Route,
+) -> impl Endpoint<Output = Response> + 'static {
     let services = Arc::new(services);
     let cors = Cors::new(services.settings.cors_origins.clone());
     let service = OpenApiService::new(api(&services), "lastseen", env!("CARGO_PKG_VERSION"))
-        .description("Presence and activity for social and messaging apps.");
+        .description(DESCRIPTION);
     let document = document(&service);
-    let json = document.json;
+    let json = Bytes::from(document.json);
     let spec = make_sync(move |_| {
-        let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        let [(name, value)] = headers;
-        Response::builder().header(name, value).body(json.clone())
+        Response::builder()
+            .content_type("application/json")
+            .body(json.clone())
     });
-    let page = document.html;
-    let page = make_sync(move |_| Html(page.clone()));
-    let allow = AllowTable::of::<Api>(&["/openapi.json", "/docs"]);
+    let html = Bytes::from(document.html);
+    let page = make_sync(move |_| {
+        Response::builder()
+            .content_type("text/html; charset=utf-8")
+            .body(html.clone())
+    });
+    let table = RouteTable::of::<Api>(&["/openapi.json", "/docs"]);
     let route = Route::new()
         .nest("/", service)
         .at("/openapi.json", get(spec))
         .at("/docs", get(page));
-    enveloped(route.data(services), allow).with(cors)
+    enveloped(mount(route).data(services), table).with(cors)
 }
 
 /// `/metrics` for anyone, for the listener of `--metrics-listen`.
 pub fn metrics_routes(metrics: Arc<Metrics>) -> impl Endpoint<Output = Response> + 'static {
     let api = health::OpenMetricsApi(metrics);
-    let allow = AllowTable::of::<health::OpenMetricsApi>(&[]);
+    let table = RouteTable::of::<health::OpenMetricsApi>(&[]);
     let service = OpenApiService::new(api, "lastseen metrics", env!("CARGO_PKG_VERSION"));
-    enveloped(Route::new().nest("/", service), allow)
+    enveloped(Route::new().nest("/", service), table)
 }
 
 /// Answers every failure of `inner` with the envelope, and adds the headers that every answer has.
 fn enveloped(
     inner: impl Endpoint + 'static,
-    allow: AllowTable,
+    table: RouteTable,
 ) -> impl Endpoint<Output = Response> + 'static {
     let panicked = |_| {
         // The panic hook has logged the cause.
@@ -153,10 +205,10 @@ fn enveloped(
     };
     inner.with(CatchPanic::new().with_handler(panicked)).after(
         move |answer: poem::Result<Response>| {
-            let allow = allow.clone();
+            let table = table.clone();
             async move {
                 let mut response =
-                    answer.unwrap_or_else(|e| Failure::from_poem(e, &allow).into_response());
+                    answer.unwrap_or_else(|e| Failure::from_poem(e, &table).into_response());
                 let headers = response.headers_mut();
                 headers
                     .entry(CACHE_CONTROL)

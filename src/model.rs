@@ -5,7 +5,7 @@ mod ids;
 mod pair;
 mod presence;
 mod session;
-pub mod settings;
+mod settings;
 mod time;
 mod user;
 
@@ -16,6 +16,7 @@ pub use ids::{
 pub use pair::PairFacts;
 pub use presence::{PresenceView, Standing, Status, Transition};
 pub use session::{ClientInfo, DeviceType, EndReason, SessionRow};
+pub use settings::{Audience, IpPrivacy, JwtSub, Secret};
 pub use time::{Clock, Timestamp};
 pub use user::{
     ActivityStatus, FieldError, KeyRole, Person, ProfileFields, RESERVED_USERNAMES, Role, User,

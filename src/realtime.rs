@@ -31,24 +31,23 @@ pub mod websocket;
 pub mod wire;
 
 use crate::auth::Auth;
-use crate::auth::Identity;
 use crate::auth::client::{Client as Peer, ClientRules};
+use crate::auth::token::bearer;
 use crate::error::Error;
 use crate::metrics::RealtimeCounters;
-use crate::model::{ClientInfo, Clock, DeviceType, Timestamp};
+use crate::model::{Clock, Timestamp};
 use crate::presence::PresenceService;
 use crate::presence::link::{Encoded, Link, NewMessage, Protocol, Seen, Update};
-use admission::Admissions;
-use client::Client;
+use admission::{Admission, Admissions};
 use flusher::{Flusher, Limits};
 use frame::Frame;
-use governor::{Quota, RateLimiter};
+use handler::SocketHandler;
 use heartbeat::Heartbeat;
-use http::HeaderMap;
 use poem::web::RemoteAddr;
 use poem::{Request, Response};
 use rand::Rng as _;
 use serde_json::{Value, json};
+use socketio::{Engine, SocketIo};
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -56,10 +55,16 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use websocket::HandshakeError;
-use wire::WireError;
+use wire::{People, WireError};
 
 /// After a shutdown clients come back within this time, each at a moment of its own.
 const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
+
+/// A message of a client at most, in bytes.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// How long an Engine.IO session may go without a Socket.IO CONNECT.
+const CONNECT_TIME: Duration = Duration::from_secs(45);
 
 /// Settings of the realtime layer.
 #[derive(Clone, Debug)]
@@ -87,8 +92,11 @@ pub struct RealtimeSettings {
 pub enum Refusal {
     /// Its `Origin` may not connect.
     Origin,
-    /// Its address holds too many connections that are not signed in.
-    TooManyUnauthenticated,
+    /// Its address holds too many connections that are not signed in; one that does not sign in ends after this.
+    TooManyUnauthenticated {
+        /// How long that takes at most.
+        retry_after: Duration,
+    },
     /// It is no WebSocket handshake.
     Handshake(HandshakeError),
     /// A service could not answer.
@@ -97,10 +105,16 @@ pub enum Refusal {
 
 /// Owns every realtime connection; cheap to clone.
 #[derive(Clone)]
-pub struct Realtime(Arc<Inner>);
+pub struct Realtime {
+    shared: Shared,
+    engine: Engine<SocketIo<SocketHandler>>,
+}
 
 /// What connections share.
-pub struct Inner {
+type Shared = Arc<Inner>;
+
+/// See [`Shared`].
+struct Inner {
     auth: Auth,
     presence: PresenceService,
     counters: RealtimeCounters,
@@ -109,17 +123,10 @@ pub struct Inner {
     admissions: Arc<Admissions>,
     flusher: Arc<Flusher>,
     raw_heartbeat: Arc<Heartbeat>,
-    /// The tasks of raw connections.
+    /// The tasks of raw connections, and of what serves all.
     tasks: TaskTracker,
     /// Stops what serves the connections, once they are gone.
     stop: CancellationToken,
-}
-
-impl std::ops::Deref for Realtime {
-    type Target = Inner;
-    fn deref(&self) -> &Inner {
-        &self.0
-    }
 }
 
 impl Realtime {
@@ -136,16 +143,21 @@ impl Realtime {
             ..Limits::default()
         };
         let flusher = Flusher::new(limits);
-        let raw_heartbeat = Heartbeat::new(
-            &flusher,
-            settings.ping_interval,
-            settings.ping_timeout,
-            Frame::ping(b""),
-        );
+        let (interval, timeout) = (settings.ping_interval, settings.ping_timeout);
+        let raw_heartbeat = Heartbeat::new(&flusher, interval, timeout, Frame::ping(b""));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(flusher.clone().run(stop.clone()));
         tasks.spawn(raw_heartbeat.clone().run(stop.clone()));
-        Self(Arc::new(Inner {
+        let engine_settings = socketio::Settings {
+            ping_interval: interval,
+            ping_timeout: timeout,
+            max_payload: MAX_MESSAGE_BYTES,
+            connect_timeout: CONNECT_TIME,
+            // Bounded by address instead, which one address cannot fill for the others.
+            max_unestablished: usize::MAX,
+            ..socketio::Settings::default()
+        };
+        let shared = Arc::new(Inner {
             auth,
             presence,
             counters,
@@ -156,7 +168,10 @@ impl Realtime {
             raw_heartbeat,
             tasks,
             stop,
-        }))
+        });
+        let handler = SocketHandler(shared.clone());
+        let engine = SocketIo::new(handler, engine_settings, &shared.flusher);
+        Self { shared, engine }
     }
 
     /// Answers a request for `/ws`.
@@ -164,7 +179,28 @@ impl Realtime {
     /// # Errors
     /// What to answer instead of a 101.
     pub async fn raw(&self, request: &Request) -> Result<Response, Refusal> {
-        raw::accept(self, request).await
+        self.shared.check_origin(request)?;
+        raw::accept(&self.shared, request).await
+    }
+
+    /// Answers a request below `/socket.io/`; what is wrong with it in the eyes of Engine.IO is answered as that
+    /// prescribes.
+    ///
+    /// # Errors
+    /// What to answer instead.
+    pub async fn socket_io(&self, mut request: Request) -> Result<Response, Refusal> {
+        self.shared.check_origin(&request)?;
+        if request
+            .uri()
+            .query()
+            .is_none_or(|query| !query.contains("sid="))
+        {
+            let address = self.shared.peer(&request).address;
+            let admission = self.shared.admit(address)?;
+            // Given back with the request's head, which the engine drops when the client has connected.
+            request.extensions_mut().insert(Arc::new(admission));
+        }
+        Ok(self.engine.handle(request).await)
     }
 
     /// Tells every connection that the server stops, each with its own random moment to come back, and waits until
@@ -174,9 +210,10 @@ impl Realtime {
             let after = rand::rng().random_range(Duration::ZERO..RECONNECT_SPREAD);
             link.shut_down(after);
         }
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.engine.shutdown().await;
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
     }
 }
 
@@ -190,35 +227,22 @@ impl Inner {
         Err(Refusal::Origin)
     }
 
-    fn peer(&self, request: &Request, device: Option<DeviceType>) -> Peer {
+    fn peer(&self, request: &Request) -> Peer {
         Peer::of(
             request.headers(),
             peer_ip(request),
-            device,
+            None,
             &self.settings.client_rules,
         )
     }
 
-    async fn open(
-        &self,
-        identity: Identity,
-        device_id: Option<Arc<str>>,
-        client: ClientInfo,
-        link: Arc<dyn Link>,
-    ) -> Result<(Client, Vec<Seen>), WireError> {
-        let quota =
-            Quota::per_second(self.settings.event_rate).allow_burst(self.settings.event_burst);
-        let limiter = RateLimiter::direct(quota);
-        Client::open(
-            &self.presence,
-            &self.counters,
-            limiter,
-            identity,
-            device_id,
-            client,
-            link,
-        )
-        .await
+    fn admit(&self, address: IpAddr) -> Result<Admission, Refusal> {
+        self.admissions.admit(address).ok_or_else(|| {
+            self.counters.refused.inc();
+            Refusal::TooManyUnauthenticated {
+                retry_after: CONNECT_TIME,
+            }
+        })
     }
 
     /// The frame of an update, encoded by the first who needs it.
@@ -245,11 +269,8 @@ fn ack_value(answer: Result<Value, WireError>) -> Value {
     }
 }
 
-/// The bearer token of a request's head (RFC 6750, section 2.1).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+fn snapshot_frame(protocol: Protocol, snapshot: &[Seen]) -> Frame {
+    wire::event(protocol, "presence_snapshot", &People::from(snapshot))
 }
 
 fn peer_ip(request: &Request) -> IpAddr {

@@ -25,6 +25,17 @@ pub struct ClientRules {
     pub country_header: Option<HeaderName>,
 }
 
+impl Default for ClientRules {
+    /// No trusted proxy, and addresses kept whole.
+    fn default() -> Self {
+        Self {
+            trusted_proxies: Vec::new(),
+            ip_privacy: IpPrivacy::Full,
+            country_header: None,
+        }
+    }
+}
+
 impl ClientRules {
     /// Whether forwarding headers from `peer` are believed.
     pub fn trusts(&self, peer: IpAddr) -> bool {

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 use tempfile::TempDir;
-use token::{Secret, Token, TokenKind};
+use token::{Token, TokenKind};
 
 mod limits;
 
 const PASSWORD: &str = "correct horse";
 const WRONG: &str = "wrong horse";
-const SECRET: &[u8] = b"a shared secret of thirty-two bytes or more";
+const SECRET: &str = "a shared secret of thirty-two bytes or more";
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 struct Bench {
@@ -31,7 +31,7 @@ impl Bench {
 
     fn with_jwt(jwt_sub: JwtSub) -> Self {
         Self::with(Settings {
-            jwt_secret: Some(Secret::new(SECRET)),
+            jwt_secret: Secret::new(SECRET),
             jwt_sub,
             ..Settings::default()
         })
@@ -92,13 +92,13 @@ impl Bench {
         let mut claims = json!({"sub": sub, "exp": self.clock.now().as_millis() / 1000 + 600});
         let more = more.as_object().expect("an object").clone();
         claims.as_object_mut().expect("an object").extend(more);
-        let key = EncodingKey::from_secret(SECRET);
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
         jsonwebtoken::encode(&Header::default(), &claims, &key).expect("signs")
     }
 
     async fn role_of(&self, bearer: &str) -> Result<Role> {
         let identity = self.auth.authenticate(bearer).await?;
-        Ok(identity.user().expect("a user").role)
+        Ok(identity.principal.user().expect("a user").role)
     }
 }
 
@@ -140,11 +140,11 @@ async fn signing_up_and_in_gives_tokens_that_work() {
         let bearer = signed_in.token.expose();
         for _ in 0..2 {
             let identity = bench.auth.authenticate(bearer).await.expect("known");
-            let user = identity.user().expect("a user");
+            let user = identity.principal.user().expect("a user");
             assert_eq!(user.id, up.user.id);
             assert_eq!(user.credential, Credential::SignIn(signed_in.sign_in));
             assert_eq!(identity.expires_at, Some(signed_in.expires_at));
-            assert!(!identity.is_admin());
+            assert!(!identity.principal.is_admin());
         }
     }
     wrong(bench.sign_in("ann", WRONG, HOME).await);
@@ -308,7 +308,7 @@ async fn rubbish_is_unauthorized_and_an_unknown_token_is_not_remembered() {
     assert!(
         matches!(identity.principal, Principal::Key { id: found, role: KeyRole::Admin } if found == id)
     );
-    assert!(identity.is_admin());
+    assert!(identity.principal.is_admin());
     assert!(bench.store.revoke_api_key("k", now).await.expect("revoked"));
     bench.auth.forget_keys();
     unauthorized(bench.auth.authenticate(key.expose()).await);
@@ -324,7 +324,7 @@ async fn tokens_of_the_host_by_external_id() {
         .authenticate(&bench.jwt("u-1", json!({})))
         .await
         .expect("known");
-    assert_eq!(identity.user().expect("a user").id, user);
+    assert_eq!(identity.principal.user().expect("a user").id, user);
     let admin = bench.jwt("u-1", json!({"role": "admin"}));
     assert_eq!(bench.role_of(&admin).await.expect("known"), Role::Admin);
     assert_eq!(
@@ -358,7 +358,7 @@ async fn tokens_of_the_host_by_id() {
     let user = bench.host_user(41, Some("99"), Role::User).await;
     let bearer = bench.jwt("41", json!({}));
     let identity = bench.auth.authenticate(&bearer).await.expect("known");
-    assert_eq!(identity.user().expect("a user").id, user);
+    assert_eq!(identity.principal.user().expect("a user").id, user);
     for other in ["99", "041", "+41", "42", "x"] {
         unauthorized(bench.auth.authenticate(&bench.jwt(other, json!({}))).await);
     }
@@ -382,7 +382,7 @@ fn debug_shows_no_secret() {
         profile: ProfileFields::default(),
     };
     let settings = Settings {
-        jwt_secret: Some(Secret::new(SECRET)),
+        jwt_secret: Secret::new(SECRET),
         ..Settings::default()
     };
     let token = Token::generate(TokenKind::SignIn).expect("a token");

@@ -1,12 +1,10 @@
 //! `lastseen serve`: settings, logging, limits, sockets, then the app; and the way down on a signal.
 
-mod app_stand_in;
-
 use super::output;
+use crate::app::App;
 use crate::config::{self, Config, Env, Flags};
 use crate::server;
 use anyhow::Context as _;
-use app_stand_in::App;
 use clap::Args;
 use std::net::SocketAddr;
 use std::path::PathBuf;

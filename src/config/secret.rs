@@ -1,7 +1,7 @@
 //! Secrets: from the environment, or from a file that only its owner should read.
 
 use super::{Config, ConfigError, Env, SETTINGS, Source};
-use crate::model::settings::Secret;
+use crate::model::Secret;
 use std::io::Read as _;
 use std::path::Path;
 

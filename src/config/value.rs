@@ -1,6 +1,6 @@
 //! What a setting's value may be: read from text or TOML, written back in its canonical form.
 
-use crate::model::settings::{Audience, IpPrivacy, JwtSub};
+use crate::model::{Audience, IpPrivacy, JwtSub};
 use crate::store::Durability;
 use ipnet::IpNet;
 use std::fmt;

@@ -7,13 +7,14 @@ use super::extract::AsMirror;
 use super::{Body, Services};
 use crate::error::{Error, Result};
 use crate::model::{FieldError, ProfileFields, Role, UserId, Username, validate};
-use crate::store::{FollowUpsert, PeopleRef, UpsertCounts, UpsertRules, UserUpsert};
+use crate::store::{FollowUpsert, StoreError, UpsertCounts, UpsertRules, UserUpsert};
 use poem::http::StatusCode;
 use poem_openapi::{Object, OpenApi};
 use std::sync::Arc;
 
 /// Rows in one request at most.
 const MAX_ROWS: usize = 1_000;
+const NOT_FOR_SERVICES: &str = "a service key may neither set a role nor change an admin";
 
 /// Bulk upserts.
 pub struct AdminApi(pub Arc<Services>);
@@ -83,23 +84,23 @@ impl AdminApi {
             refuse_roles(&rows)?;
         }
         let rows = all_valid(rows, UserRow::into_upsert)?;
-        let names = rows.iter().map(|row| row.username.to_string()).collect();
         let rules = UpsertRules {
             require_id: self.0.settings.ids_from_host,
             may_change_admins: !caller.is_service,
             now: self.0.clock.now(),
         };
-        let counts = match self.0.store.upsert_users(rows, rules).await? {
-            Ok(counts) => counts,
-            Err(items) => return Err(refused(items, caller.is_service)),
+        let services = self.0.clone();
+        let work = async move {
+            let counts = services.store.upsert_users(rows, rules).await;
+            let counts = counts.map_err(|error| match error {
+                StoreError::Forbidden => Error::forbidden(NOT_FOR_SERVICES),
+                other => other.into(),
+            })?;
+            services.graph_changed(counts.as_ref().ok());
+            Ok(counts)
         };
-        if counts.updated > 0 {
-            self.forget(names).await?;
-        }
-        if counts.inserted + counts.updated > 0 {
-            self.0.presence.graph_changed();
-        }
-        ok(counts.into())
+        let counts = self.0.to_the_end(work).await?;
+        ok(counts.map_err(Error::InvalidItems)?.into())
     }
 
     /// Mirror follows
@@ -112,21 +113,14 @@ impl AdminApi {
             follower: row.follower,
             followee: row.followee,
         });
-        let counts = self.0.store.upsert_follows(rows.collect()).await?;
-        let counts = counts.map_err(Error::InvalidItems)?;
-        if counts.inserted + counts.updated > 0 {
-            self.0.presence.graph_changed();
-        }
+        let (services, rows) = (self.0.clone(), rows.collect());
+        let work = async move {
+            let counts = services.store.upsert_follows(rows).await?;
+            services.graph_changed(counts.as_ref().ok());
+            counts.map_err(Error::InvalidItems)
+        };
+        let counts = self.0.to_the_end(work).await?;
         ok(counts.into())
-    }
-
-    /// Drops what is cached of these users.
-    async fn forget(&self, names: Vec<String>) -> Result<()> {
-        let people = self.0.store.people(None, PeopleRef::Names(names)).await?;
-        for person in people.into_iter().flatten() {
-            self.0.user_changed(person.id).await;
-        }
-        Ok(())
     }
 }
 
@@ -157,36 +151,21 @@ fn all_valid<T, U>(rows: Vec<T>, convert: impl Fn(T) -> Result<U, FieldError>) -
 
 /// A service key may not set a role, whatever it is.
 fn refuse_roles(rows: &[UserRow]) -> Result<(), Failure> {
-    let with_role = rows
+    let details: Vec<_> = rows
         .iter()
         .enumerate()
-        .filter(|(_, row)| row.role.is_some());
-    let items =
-        with_role.map(|(index, _)| (index, FieldError::new("role", "is not for service keys")));
-    let items: Vec<_> = items.collect();
-    if items.is_empty() {
+        .filter(|(_, row)| row.role.is_some())
+        .map(|(index, _)| Detail {
+            index: Some(index as u64),
+            field: "role".into(),
+            message: "is not for service keys".into(),
+        })
+        .collect();
+    if details.is_empty() {
         Ok(())
     } else {
-        Err(refused(items, true))
+        Err(Failure::new(StatusCode::FORBIDDEN, NOT_FOR_SERVICES).with_details(details))
     }
-}
-
-/// Rows that were refused: 403 when one touches what a service key may not, else 422.
-fn refused(items: Vec<(usize, FieldError)>, is_service: bool) -> Failure {
-    let is_forbidden = is_service && items.iter().any(|(_, error)| error.field == "role");
-    if !is_forbidden {
-        return Error::InvalidItems(items).into();
-    }
-    let details = items.into_iter().map(|(index, error)| Detail {
-        index: Some(index as u64),
-        field: error.field.into(),
-        message: error.message,
-    });
-    Failure::new(
-        StatusCode::FORBIDDEN,
-        "a service key may neither set a role nor change an admin",
-    )
-    .with_details(details.collect())
 }
 
 impl UserRow {

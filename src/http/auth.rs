@@ -2,11 +2,12 @@
 
 use super::document::Tag;
 use super::envelope::{CreatedReply, Reply, created, ok};
-use super::extract::{AsUser, Client};
+use super::extract::{AsUser, ClientOf};
 use super::{Body, Services, users};
 use crate::auth::{NewAccount, SignedIn};
 use crate::error::Error;
-use crate::model::{Credential, ProfileFields, Timestamp};
+use crate::model::Credential;
+use crate::model::{ProfileFields, Timestamp};
 use crate::presence::Viewer;
 use poem_openapi::{Object, OpenApi};
 use std::sync::Arc;
@@ -51,7 +52,7 @@ pub struct SignIn {
 }
 
 /// A fresh token and whose it is.
-#[derive(Debug, Object)]
+#[derive(Object)]
 #[oai(rename_all = "camelCase")]
 pub struct Session {
     /// Goes into `Authorization: Bearer`.
@@ -76,20 +77,20 @@ impl AuthApi {
     ///
     /// Creates an account with a password and signs it in. Counts as signing in for the limits on that.
     #[oai(path = "/auth/signup", method = "post", operation_id = "signUp")]
-    async fn sign_up(&self, client: Client, body: Body<SignUp>) -> CreatedReply<Session> {
+    async fn sign_up(&self, from: ClientOf, body: Body<SignUp>) -> CreatedReply<Session> {
         let Body(new) = body;
         let account = NewAccount {
             username: new.username,
             password: new.password,
             profile: ProfileFields {
-                email: new.email,
                 display_name: new.display_name,
                 bio: new.bio,
                 profile_picture_url: new.profile_picture_url,
+                email: new.email,
             },
         };
         let auth = &self.0.auth;
-        let signed_in = auth.sign_up(account, &client.info, client.address).await?;
+        let signed_in = auth.sign_up(account, &from.0.info, from.0.address).await?;
         created(self.session(signed_in))
     }
 
@@ -97,7 +98,7 @@ impl AuthApi {
     ///
     /// With `username` or `email`, and the password. Failed attempts are limited by account and by address.
     #[oai(path = "/auth/signin", method = "post", operation_id = "signIn")]
-    async fn sign_in(&self, client: Client, body: Body<SignIn>) -> Reply<Session> {
+    async fn sign_in(&self, from: ClientOf, body: Body<SignIn>) -> Reply<Session> {
         let Body(SignIn {
             username,
             email,
@@ -108,7 +109,7 @@ impl AuthApi {
             .ok_or_else(|| Error::BadRequest("username or email is required".into()))?;
         let auth = &self.0.auth;
         let signed_in = auth
-            .sign_in(&login, &password, &client.info, client.address)
+            .sign_in(&login, &password, &from.0.info, from.0.address)
             .await?;
         ok(self.session(signed_in))
     }
@@ -118,14 +119,19 @@ impl AuthApi {
     /// Revokes this sign-in and ends its connections at once; other sign-ins of the user stay.
     #[oai(path = "/auth/signout", method = "post", operation_id = "signOut")]
     async fn sign_out(&self, user: AsUser) -> Reply<SignedOut> {
-        let AsUser(user) = user;
+        let user = user.0.user;
         let Credential::SignIn(sign_in) = user.credential else {
             return Err(
                 Error::forbidden("a host application's token cannot be revoked here").into(),
             );
         };
-        self.0.auth.sign_out(user.id, sign_in).await?;
-        self.0.presence.end_sign_in(user.id, sign_in);
+        let services = self.0.clone();
+        let work = async move {
+            services.auth.sign_out(user.id, sign_in).await?;
+            services.presence.end_sign_in(user.id, sign_in);
+            Ok(())
+        };
+        self.0.to_the_end(work).await?;
         ok(SignedOut { signed_out: true })
     }
 

@@ -107,3 +107,39 @@ fn refuse(mut faults: Vec<shape::Fault>) -> Result<(), Failure> {
     let details = faults.into_iter().map(|f| f.detail).collect();
     Err(Failure::new(status, message).with_details(details))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use poem_openapi::Object;
+
+    #[derive(Debug, Object)]
+    struct Name {
+        name: String,
+    }
+
+    async fn extract(body: poem::Body) -> poem::Result<Body<Name>> {
+        let request = Request::builder().content_type("application/json");
+        let (request, mut body) = request.body(body).split();
+        Body::from_request(&request, &mut body, ExtractParamOptions::default()).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_ends_is_given_up() {
+        let chunks = futures_util::stream::pending::<std::io::Result<Vec<u8>>>();
+        let begun = tokio::time::Instant::now();
+        let error = extract(poem::Body::from_bytes_stream(chunks)).await;
+        assert_eq!(begun.elapsed(), BODY_TIMEOUT);
+        let status = error.expect_err("no body").status();
+        assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn json_with_another_name_is_json() {
+        let request = Request::builder().content_type("application/vnd.x+json; charset=utf-8");
+        let (request, mut body) = request.body(r#"{"name":"a"}"#).split();
+        let options = ExtractParamOptions::default();
+        let read = Body::<Name>::from_request(&request, &mut body, options).await;
+        assert_eq!(read.expect("a body").0.name, "a");
+    }
+}

@@ -7,7 +7,7 @@ use poem::PathPattern;
 use poem::http::HeaderValue;
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// The parts of the API.
@@ -29,46 +29,85 @@ pub(super) enum Tag {
     Health,
 }
 
-/// The methods of each path, as the `Allow` header lists them.
+/// What the document knows of each path that the router does not tell.
 #[derive(Clone, Debug, Default)]
-pub(super) struct AllowTable(Arc<HashMap<String, HeaderValue>>);
+pub(super) struct RouteTable(Arc<HashMap<String, Entry>>);
 
-impl AllowTable {
+#[derive(Debug)]
+struct Entry {
+    /// As the `Allow` header lists them.
+    methods: HeaderValue,
+    /// The names of the path's parameters, in order.
+    parameters: Vec<String>,
+}
+
+impl RouteTable {
     /// From the routes of `A`, and the paths beside them that can only be read.
     pub(super) fn of<A: OpenApi>(read_only: &[&str]) -> Self {
-        let mut methods: HashMap<String, Vec<String>> = HashMap::new();
+        let mut paths: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for path in A::meta().into_iter().flat_map(|api| api.paths) {
-            let entry = methods.entry(router_pattern(&path.path)).or_default();
-            entry.extend(path.operations.iter().map(|o| o.method.to_string()));
+            let methods = paths.entry(path.path).or_default();
+            methods.extend(path.operations.iter().map(|o| o.method.to_string()));
         }
         for path in read_only {
-            methods.insert((*path).into(), vec!["GET".into()]);
+            paths.insert((*path).into(), BTreeSet::from(["GET".into()]));
         }
-        let header = |mut methods: Vec<String>| {
-            if methods.iter().any(|m| m == "GET") {
-                methods.push("HEAD".into());
+        let entry = |(path, mut methods): (String, BTreeSet<String>)| {
+            if methods.contains("GET") {
+                methods.insert("HEAD".into());
             }
-            methods.sort_unstable();
-            HeaderValue::from_str(&methods.join(", ")).ok()
+            let methods = methods.into_iter().collect::<Vec<_>>().join(", ");
+            let (pattern, parameters) = router_pattern(&path);
+            let methods = HeaderValue::from_str(&methods).ok()?;
+            Some((
+                pattern,
+                Entry {
+                    methods,
+                    parameters,
+                },
+            ))
         };
-        let table = methods
-            .into_iter()
-            .filter_map(|(path, methods)| Some((path, header(methods)?)));
-        Self(Arc::new(table.collect()))
+        Self(Arc::new(paths.into_iter().filter_map(entry).collect()))
+    }
+
+    fn entry(&self, pattern: Option<&PathPattern>) -> Option<&Entry> {
+        self.0.get(&*pattern?.0)
     }
 
     /// The methods of the path that was matched. Empty, which the header may be, for one that is not ours.
     pub(super) fn methods(&self, pattern: Option<&PathPattern>) -> HeaderValue {
-        pattern
-            .and_then(|pattern| self.0.get(&*pattern.0))
-            .cloned()
-            .unwrap_or_else(|| HeaderValue::from_static(""))
+        let entry = self.entry(pattern);
+        entry.map_or(HeaderValue::from_static(""), |e| e.methods.clone())
+    }
+
+    /// The documented name of the path parameter that the router calls `name`.
+    pub(super) fn parameter<'a>(&'a self, pattern: Option<&PathPattern>, name: &'a str) -> &'a str {
+        let position = name.strip_prefix(ROUTER_PARAMETER);
+        position
+            .and_then(|n| {
+                let parameters = &self.entry(pattern)?.parameters;
+                Some(parameters.get(n.parse::<usize>().ok()?)?.as_str())
+            })
+            .unwrap_or(name)
     }
 }
 
-/// `/users/{username}` as the router writes it.
-fn router_pattern(path: &str) -> String {
-    path.replace('{', ":").replace('}', "")
+/// poem-openapi gives the router numbered parameters, so that two operations may name one differently.
+const ROUTER_PARAMETER: &str = "param";
+
+/// `/users/{username}` as the router knows it, `/users/:param0`, and the names of its parameters.
+fn router_pattern(path: &str) -> (String, Vec<String>) {
+    let mut parameters = Vec::new();
+    let mut segment = |segment: &str| {
+        let name = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}'));
+        let Some(name) = name else {
+            return segment.to_owned();
+        };
+        parameters.push(name.to_owned());
+        format!(":{ROUTER_PARAMETER}{}", parameters.len() - 1)
+    };
+    let pattern: Vec<_> = path.split('/').map(&mut segment).collect();
+    (pattern.join("/"), parameters)
 }
 
 /// The document and the page that shows it.
@@ -91,13 +130,29 @@ pub(super) fn document<A: OpenApi>(service: &OpenApiService<A, ()>) -> Document 
     }
 }
 
-/// Adds the statuses that failures can have.
+/// Adds the statuses that failures can have, and puts right how a reference is nullable.
 fn complete(plain: &str) -> Option<String> {
     let mut document: Value = serde_json::from_str(plain).ok()?;
     document["components"]["securitySchemes"]["bearer"]["description"] =
         json!("An opaque token from `/auth/*`, an API key, or a token of the host application.");
+    let schemas = document["components"]["schemas"].as_object_mut()?;
+    for schema in schemas.values_mut() {
+        let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+        let properties = properties.into_iter().flatten();
+        properties.for_each(|(_, property)| make_nullable(property));
+    }
     for (path, operations) in document["paths"].as_object_mut()? {
-        for operation in operations.as_object_mut()?.values_mut() {
+        for (method, operation) in operations.as_object_mut()? {
+            if reads_as_a_user(path, method, operation) {
+                let parameters = operation.as_object_mut()?.entry("parameters");
+                let parameters = parameters.or_insert_with(|| json!([]));
+                parameters.as_array_mut()?.push(json!({
+                    "name": "X-Act-As",
+                    "in": "header",
+                    "description": "The id of the user that a service key reads as; ignored from anyone else.",
+                    "schema": {"type": "integer", "format": "int64"},
+                }));
+            }
             for (status, description) in failures(path, operation) {
                 let content = operation["responses"]["default"]["content"].clone();
                 let responses = operation["responses"].as_object_mut()?;
@@ -112,6 +167,27 @@ fn complete(plain: &str) -> Option<String> {
         }
     }
     serde_json::to_string_pretty(&document).ok()
+}
+
+/// Whether `X-Act-As` means something there.
+fn reads_as_a_user(path: &str, method: &str, operation: &Value) -> bool {
+    let is_secured = operation["security"]
+        .as_array()
+        .is_some_and(|s| !s.is_empty());
+    is_secured && (method == "get" && path != "/metrics" || path == "/presence/query")
+}
+
+/// `allOf` with a reference never allows null, whatever stands beside it (OpenAPI 3.0.3, schema object, proposal on
+/// `nullable`); one of a choice may.
+fn make_nullable(property: &mut Value) {
+    let reference = property["allOf"][0].clone();
+    if property["nullable"] == true && reference.is_object() {
+        *property = json!({
+            "description": property["description"],
+            "nullable": true,
+            "anyOf": [reference, {"nullable": true, "enum": [null]}],
+        });
+    }
 }
 
 /// What an operation can fail with, by what it takes.

@@ -2,14 +2,14 @@
 //!
 //! Services fail with [`crate::error::Error`], poem and poem-openapi with errors of their own; both end here as
 //! `{"success":false,"error":{code,message,details?}}` with the headers that the status asks for. Which methods a
-//! path has, for `Allow`, comes from [`super::document`].
+//! path has, for `Allow`, comes from `document`.
 
-use super::document::AllowTable;
+use super::document::RouteTable;
 use crate::error::Error;
 use crate::store::StoreError;
 use poem::error::{MethodNotAllowedError, NotFoundError, ReadBodyError, ResponseError};
 use poem::http::header::{ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
-use poem::http::{HeaderMap, HeaderValue, StatusCode};
+use poem::http::{HeaderValue, StatusCode};
 use poem::{IntoResponse, Response};
 use poem_openapi::error::{
     AuthorizationError, ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError,
@@ -62,7 +62,7 @@ pub struct Failure {
     code: &'static str,
     message: String,
     details: Vec<Detail>,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Failure {
@@ -73,7 +73,7 @@ impl Failure {
             code: code(status),
             message: message.into(),
             details: Vec::new(),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
         }
     }
 
@@ -92,7 +92,7 @@ impl Failure {
     /// Adds a header to the answer.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.push((name, value));
         self
     }
 
@@ -113,14 +113,12 @@ impl Failure {
         };
         let mut response = poem::web::Json(body.to_json()).into_response();
         response.set_status(self.status);
-        response
-            .headers_mut()
-            .extend(self.headers.iter().map(|(n, v)| (n.clone(), v.clone())));
+        response.headers_mut().extend(self.headers.iter().cloned());
         response
     }
 
-    /// Whatever a handler, an extractor or the router failed with. `allow` is asked which methods a path has.
-    pub(super) fn from_poem(error: poem::Error, allow: &AllowTable) -> Self {
+    /// Whatever a handler, an extractor or the router failed with. `routes` says what the router does not.
+    pub(super) fn from_poem(error: poem::Error, routes: &RouteTable) -> Self {
         let error = match error.downcast::<Self>() {
             Ok(failure) => return failure,
             Err(error) => error,
@@ -133,7 +131,7 @@ impl Failure {
                 StatusCode::METHOD_NOT_ALLOWED,
                 "this path does not have this method; see the Allow header",
             );
-            failure.with_header(ALLOW, allow.methods(error.data()))
+            failure.with_header(ALLOW, routes.methods(error.data()))
         } else if error.is::<AuthorizationError>() {
             Error::Unauthorized.into()
         } else if let Some(ContentTypeError::NotSupported { .. }) = error.downcast_ref() {
@@ -153,7 +151,8 @@ impl Failure {
         } else if let Some(parse) = error.downcast_ref::<ParseParamError>() {
             Self::bad_request(not_documented(parse.name))
         } else if let Some(parse) = error.downcast_ref::<ParsePathError>() {
-            Self::bad_request(not_documented(parse.name))
+            let name = routes.parameter(error.data(), parse.name);
+            Self::bad_request(not_documented(name))
         } else if error.is::<poem::error::ParsePathError>() {
             Self::bad_request("the path is not valid UTF-8")
         } else if error.is::<ParseRequestPayloadError>() {
@@ -283,7 +282,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Documents the shape of every failure once per operation; [`super::document`] adds the statuses.
+/// Documents the shape of every failure once per operation; `document` adds the statuses.
 impl ApiResponse for Failure {
     fn meta() -> MetaResponses {
         MetaResponses {
@@ -302,5 +301,66 @@ impl ApiResponse for Failure {
 
     fn register(registry: &mut Registry) {
         FailureBody::register(registry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FieldError;
+
+    fn header<'a>(failure: &'a Failure, name: &str) -> &'a str {
+        let mut headers = failure.headers.iter();
+        let found = headers.find(|(n, _)| n == name);
+        found.map_or("", |(_, v)| v.to_str().expect("a text"))
+    }
+
+    #[test]
+    fn every_error_has_its_status() {
+        let field = FieldError::new("text", "is too long");
+        let cases = [
+            (Error::BadRequest("x".into()), 400, "bad_request"),
+            (Error::Unauthorized, 401, "unauthorized"),
+            (Error::WrongCredentials, 401, "wrong_credentials"),
+            (Error::forbidden("no"), 403, "forbidden"),
+            (Error::NotFound("user"), 404, "not_found"),
+            (StoreError::Conflict("email").into(), 409, "conflict"),
+            (Error::Invalid(field.clone()), 422, "invalid"),
+            (Error::InvalidItems(vec![(3, field)]), 422, "invalid"),
+            (
+                Error::RateLimited {
+                    retry_after: Duration::from_millis(1_001),
+                },
+                429,
+                "rate_limited",
+            ),
+            (
+                StoreError::Unavailable("locked".into()).into(),
+                503,
+                "unavailable",
+            ),
+            (Error::internal("the password is hunter2"), 500, "internal"),
+        ];
+        for (error, status, code) in cases {
+            let failure = Failure::from(error);
+            assert_eq!((failure.status.as_u16(), failure.code), (status, code));
+            assert!(!failure.message.contains("hunter2") && !failure.message.contains("locked"));
+            let challenge = header(&failure, "www-authenticate");
+            assert_eq!(challenge == "Bearer", status == 401);
+            let retry_after = header(&failure, "retry-after");
+            match status {
+                429 => assert_eq!(retry_after, "2", "rounded up"),
+                503 => assert_eq!(retry_after, "1", "at least one"),
+                _ => assert_eq!(retry_after, ""),
+            }
+        }
+    }
+
+    #[test]
+    fn items_keep_their_index() {
+        let items = vec![(7, FieldError::new("email", "is wrong"))];
+        let failure = Failure::from(Error::InvalidItems(items));
+        assert_eq!(failure.details[0].index, Some(7));
+        assert_eq!(failure.details[0].field, "email");
     }
 }

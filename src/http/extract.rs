@@ -6,9 +6,10 @@
 use super::Services;
 use super::error::Failure;
 use crate::auth::Identity;
-use crate::auth::client::Client as Peer;
+use crate::auth::client::Client;
+use crate::auth::token::bearer;
 use crate::error::{Error, Result};
-use crate::model::{ClientInfo, Credential, KeyRole, Principal, UserId, UserIdentity};
+use crate::model::{Credential, KeyRole, Principal, UserId, UserIdentity};
 use crate::presence::Viewer;
 use poem::{FromRequest, Request, RequestBody};
 use poem_openapi::SecurityScheme;
@@ -22,7 +23,7 @@ const ACT_AS: &str = "X-Act-As";
 /// Somebody who reads: a user, or a key.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    principal: Principal,
+    identity: Identity,
     /// Whom a service key reads as.
     act_as: Option<UserId>,
 }
@@ -30,7 +31,7 @@ pub struct Reader {
 impl Reader {
     /// The user whose eyes these are; `None` for a key that acts for no one.
     pub fn user_id(&self) -> Option<UserId> {
-        match &self.principal {
+        match &self.identity.principal {
             Principal::User(user) => Some(user.id),
             Principal::Key { .. } => self.act_as,
         }
@@ -38,7 +39,7 @@ impl Reader {
 
     /// The user asking for themselves; `None` for a key, also one that acts for a user.
     pub fn asking_user(&self) -> Option<UserId> {
-        match &self.principal {
+        match &self.identity.principal {
             Principal::User(user) => Some(user.id),
             Principal::Key { .. } => None,
         }
@@ -49,7 +50,10 @@ impl Reader {
     /// # Errors
     /// When the store cannot tell who the viewer is.
     pub async fn viewer(&self, services: &Services) -> Result<Viewer> {
-        services.presence.viewer(&self.principal, self.act_as).await
+        services
+            .presence
+            .viewer(&self.identity.principal, self.act_as)
+            .await
     }
 }
 
@@ -60,6 +64,32 @@ pub struct UserReader {
     pub id: UserId,
     /// As a reader.
     pub reader: Reader,
+}
+
+/// A user who asks for themselves.
+#[derive(Clone, Debug)]
+pub struct UserCaller {
+    /// Who, and with what.
+    pub user: UserIdentity,
+    identity: Identity,
+}
+
+impl UserCaller {
+    /// The user.
+    pub fn id(&self) -> UserId {
+        self.user.id
+    }
+
+    /// The viewer, for the one privacy function.
+    ///
+    /// # Errors
+    /// When the store cannot tell who the viewer is.
+    pub async fn viewer(&self, services: &Services) -> Result<Viewer> {
+        services
+            .presence
+            .viewer(&self.identity.principal, None)
+            .await
+    }
 }
 
 /// A caller who may mirror users and follows.
@@ -82,7 +112,7 @@ pub struct UserReads(pub UserReader);
 /// A user's token.
 #[derive(SecurityScheme)]
 #[oai(rename = "bearer", ty = "bearer", checker = "as_user")]
-pub struct AsUser(pub UserIdentity);
+pub struct AsUser(pub UserCaller);
 
 /// An admin's token or an admin key.
 #[derive(SecurityScheme)]
@@ -94,26 +124,17 @@ pub struct AsAdmin(pub Identity);
 #[oai(rename = "bearer", ty = "bearer", checker = "as_mirror")]
 pub struct AsMirror(pub Mirror);
 
-impl AsUser {
-    /// The viewer, for the one privacy function.
-    ///
-    /// # Errors
-    /// When the store cannot tell who the viewer is.
-    pub async fn viewer(&self, services: &Services) -> Result<Viewer> {
-        let principal = Principal::User(self.0.clone());
-        services.presence.viewer(&principal, None).await
-    }
-}
-
 fn services(request: &Request) -> Result<&Arc<Services>> {
     request
         .data::<Arc<Services>>()
         .ok_or_else(|| Error::internal("the services are not mounted"))
 }
 
-async fn authenticate(request: &Request, bearer: &Bearer) -> Result<Identity> {
+async fn authenticate(request: &Request) -> Result<Identity> {
     let services = services(request)?;
-    let identity = services.auth.authenticate(&bearer.token).await?;
+    // poem-openapi's own reading, which came before, takes the first of several headers.
+    let token = bearer(request.headers()).ok_or(Error::Unauthorized)?;
+    let identity = services.auth.authenticate(token).await?;
     if let Principal::User(user) = &identity.principal {
         let sign_in = match user.credential {
             Credential::SignIn(id) => Some(id),
@@ -126,14 +147,8 @@ async fn authenticate(request: &Request, bearer: &Bearer) -> Result<Identity> {
 
 /// Whom `identity` reads as: what `X-Act-As` says for a service key; from anyone else it is ignored.
 async fn act_as(request: &Request, identity: &Identity) -> Result<Option<UserId>> {
-    let is_service = matches!(
-        identity.principal,
-        Principal::Key {
-            role: KeyRole::Service,
-            ..
-        }
-    );
-    let Some(header) = request.headers().get(ACT_AS).filter(|_| is_service) else {
+    let header = request.headers().get(ACT_AS);
+    let Some(header) = header.filter(|_| is_service(identity)) else {
         return Ok(None);
     };
     let unknown = || Error::invalid(ACT_AS, "must be the id of a user");
@@ -143,81 +158,65 @@ async fn act_as(request: &Request, identity: &Identity) -> Result<Option<UserId>
     Ok(Some(user.ok_or_else(unknown)?.id))
 }
 
-async fn reader(request: &Request, bearer: &Bearer) -> Result<Reader> {
-    let identity = authenticate(request, bearer).await?;
+async fn reader(request: &Request) -> Result<Reader> {
+    let identity = authenticate(request).await?;
     let act_as = act_as(request, &identity).await?;
-    let principal = identity.principal;
-    Ok(Reader { principal, act_as })
+    Ok(Reader { identity, act_as })
 }
 
-async fn signed_in(request: &Request, bearer: Bearer) -> poem::Result<Reader> {
-    Ok(reader(request, &bearer).await.map_err(Failure::from)?)
+async fn signed_in(request: &Request, _: Bearer) -> poem::Result<Reader> {
+    Ok(reader(request).await.map_err(Failure::from)?)
 }
 
-async fn user_reads(request: &Request, bearer: Bearer) -> poem::Result<UserReader> {
-    let reader = reader(request, &bearer).await.map_err(Failure::from)?;
+async fn user_reads(request: &Request, _: Bearer) -> poem::Result<UserReader> {
+    let reader = reader(request).await.map_err(Failure::from)?;
     let id = reader.user_id().ok_or_else(|| {
-        Failure::from(Error::forbidden(
-            "a user's token is needed here, or a service key with X-Act-As",
-        ))
+        forbidden("a user's token is needed here, or a service key with X-Act-As")
     })?;
     Ok(UserReader { id, reader })
 }
 
-async fn as_user(request: &Request, bearer: Bearer) -> poem::Result<UserIdentity> {
-    let identity = authenticate(request, &bearer)
-        .await
-        .map_err(Failure::from)?;
-    match identity.principal {
-        Principal::User(user) => Ok(user),
-        Principal::Key { .. } => {
-            Err(Failure::from(Error::forbidden("a user's token is needed here")).into())
-        }
+async fn as_user(request: &Request, _: Bearer) -> poem::Result<UserCaller> {
+    let identity = authenticate(request).await.map_err(Failure::from)?;
+    match identity.principal.user().cloned() {
+        Some(user) => Ok(UserCaller { user, identity }),
+        None => Err(forbidden("a user's token is needed here")),
     }
 }
 
-async fn as_admin(request: &Request, bearer: Bearer) -> poem::Result<Identity> {
-    let identity = authenticate(request, &bearer)
-        .await
-        .map_err(Failure::from)?;
+async fn as_admin(request: &Request, _: Bearer) -> poem::Result<Identity> {
+    let identity = authenticate(request).await.map_err(Failure::from)?;
     if identity.principal.is_admin() {
         Ok(identity)
     } else {
-        Err(Failure::from(Error::forbidden("only an admin may do this")).into())
+        Err(forbidden("only an admin may do this"))
     }
 }
 
-async fn as_mirror(request: &Request, bearer: Bearer) -> poem::Result<Mirror> {
-    let identity = authenticate(request, &bearer)
-        .await
-        .map_err(Failure::from)?;
-    let is_service = matches!(
-        identity.principal,
-        Principal::Key {
-            role: KeyRole::Service,
-            ..
-        }
-    );
+async fn as_mirror(request: &Request, _: Bearer) -> poem::Result<Mirror> {
+    let identity = authenticate(request).await.map_err(Failure::from)?;
+    let is_service = is_service(&identity);
     if is_service || identity.principal.is_admin() {
         Ok(Mirror { is_service })
     } else {
-        Err(Failure::from(Error::forbidden(
-            "only an admin or a service key may do this",
-        ))
-        .into())
+        Err(forbidden("only an admin or a service key may do this"))
     }
 }
 
-/// The client behind a request, for the services that keep it.
-#[derive(Clone, Debug)]
-pub struct Client {
-    /// What is stored of it.
-    pub info: ClientInfo,
-    /// Its address, behind trusted proxies; for limits only, never stored.
-    pub address: IpAddr,
+fn is_service(identity: &Identity) -> bool {
+    let service = KeyRole::Service;
+    matches!(identity.principal, Principal::Key { role, .. } if role == service)
 }
 
-impl<'a> FromRequest<'a> for Client {
+fn forbidden(message: &str) -> poem::Error {
+    Failure::from(Error::forbidden(message)).into()
+}
+
+/// The client behind a request, for the services that keep or limit it.
+#[derive(Clone, Debug)]
+pub struct ClientOf(pub Client);
+
+impl<'a> FromRequest<'a> for ClientOf {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
         let services = services(request).map_err(Failure::from)?;
         // Only a socket without an address (none that we listen on) has no peer.
@@ -225,8 +224,7 @@ impl<'a> FromRequest<'a> for Client {
             .remote_addr()
             .as_socket_addr()
             .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
-        let Peer { info, address } =
-            Peer::of(request.headers(), peer, None, &services.client_rules);
-        Ok(Self { info, address })
+        let rules = &services.settings.client_rules;
+        Ok(Self(Client::of(request.headers(), peer, None, rules)))
     }
 }

@@ -12,9 +12,8 @@ use poem::http::HeaderName;
 use std::time::Duration;
 
 const WINDOW: Duration = Duration::from_secs(60);
-/// Users whose requests are counted at the same time; beyond it the ones idle the longest are forgotten.
-const USERS: usize = 100_000;
-
+/// Users remembered at once; beyond it those quiet for the longest start afresh.
+const CAPACITY: usize = 1 << 20;
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
@@ -44,10 +43,8 @@ impl RateLimit {
             limit: per_minute,
             window: WINDOW,
         };
-        Self {
-            limiter: Limiter::new(rate, USERS),
-            clock,
-        }
+        let limiter = Limiter::new(rate, CAPACITY);
+        Self { limiter, clock }
     }
 
     /// Counts a request of `reader`.

@@ -9,7 +9,7 @@ use super::wire::{Message, PersonEntry};
 use super::{Body, Services};
 use crate::error::{Error, Result};
 use crate::model::{ConversationId, FieldError, Person, UserId, validate};
-use crate::presence::Viewer;
+use crate::presence::{PresenceService, Viewer};
 use crate::store::{ConversationSummary, PeopleRef};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -119,13 +119,16 @@ impl MessagesApi {
         user: AsUser,
         body: Body<NewConversation>,
     ) -> MadeReply<OpenedConversation> {
-        let viewer = user.viewer(&self.0).await?;
         let AsUser(user) = user;
-        let people = self.invited(user.id, body.0.participants).await?;
-        let others = people.iter().map(|p| p.id).filter(|id| *id != user.id);
+        let viewer = user.viewer(&self.0).await?;
+        let people = self.invited(user.id(), body.0.participants).await?;
+        let others = people.iter().map(|p| p.id).filter(|id| *id != user.id());
         let others: Vec<_> = others.collect();
-        let presence = &self.0.presence;
-        let (id, is_new) = presence.create_conversation(user.id, others).await?;
+        let me = user.id();
+        let call = |presence: PresenceService| async move {
+            presence.create_conversation(me, others).await
+        };
+        let (id, is_new) = self.0.with_presence(call).await?;
         made(
             is_new,
             OpenedConversation {
@@ -213,9 +216,10 @@ impl MessagesApi {
     ) -> CreatedReply<Message> {
         let text = body.0.text;
         validate::text("text", &text, 1, MAX_TEXT).map_err(Error::from)?;
-        let presence = &self.0.presence;
-        let id = ConversationId(id.0);
-        let sent = presence.send_message(user.0.id, id, text).await?;
+        let (me, id) = (user.0.id(), ConversationId(id.0));
+        let call =
+            |presence: PresenceService| async move { presence.send_message(me, id, text).await };
+        let sent = self.0.with_presence(call).await?;
         let sent = sent.ok_or(Error::NotFound("conversation"))?;
         created(Message::from(sent.message))
     }

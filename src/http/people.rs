@@ -9,6 +9,7 @@ use super::users::path_name;
 use super::wire::{PeoplePage, PersonEntry};
 use crate::error::{Error, Result};
 use crate::model::{Person, User, UserId};
+use crate::presence::PresenceService;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::{Object, OpenApi};
 use std::sync::Arc;
@@ -56,8 +57,10 @@ impl PeopleApi {
         /// The name, any case.
         username: Path<String>,
     ) -> MadeReply<Following> {
-        let other = self.other(&username, user.0.id, "follow").await?;
-        let is_new = self.0.presence.follow(user.0.id, other.id).await?;
+        let other = self.other(&username, user.0.id(), "follow").await?;
+        let (me, id) = (user.0.id(), other.id);
+        let call = |presence: PresenceService| async move { presence.follow(me, id).await };
+        let is_new = self.0.with_presence(call).await?;
         made(is_new, Following::new(&other, true))
     }
 
@@ -76,7 +79,9 @@ impl PeopleApi {
         username: Path<String>,
     ) -> Reply<Following> {
         let other = self.named(&username).await?;
-        self.0.presence.unfollow(user.0.id, other.id).await?;
+        let (me, id) = (user.0.id(), other.id);
+        let call = |presence: PresenceService| async move { presence.unfollow(me, id).await };
+        self.0.with_presence(call).await?;
         ok(Following::new(&other, false))
     }
 
@@ -142,8 +147,10 @@ impl PeopleApi {
         /// The name, any case.
         username: Path<String>,
     ) -> MadeReply<Blocking> {
-        let other = self.other(&username, user.0.id, "block").await?;
-        let is_new = self.0.presence.block(user.0.id, other.id).await?;
+        let other = self.other(&username, user.0.id(), "block").await?;
+        let (me, id) = (user.0.id(), other.id);
+        let call = |presence: PresenceService| async move { presence.block(me, id).await };
+        let is_new = self.0.with_presence(call).await?;
         made(is_new, Blocking::new(&other, true))
     }
 
@@ -162,7 +169,9 @@ impl PeopleApi {
         username: Path<String>,
     ) -> Reply<Blocking> {
         let other = self.named(&username).await?;
-        self.0.presence.unblock(user.0.id, other.id).await?;
+        let (me, id) = (user.0.id(), other.id);
+        let call = |presence: PresenceService| async move { presence.unblock(me, id).await };
+        self.0.with_presence(call).await?;
         ok(Blocking::new(&other, false))
     }
 

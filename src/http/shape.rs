@@ -193,13 +193,11 @@ mod tests {
     use serde_json::json;
 
     #[derive(Object)]
-    #[allow(dead_code)]
     struct Inner {
         n: i64,
     }
 
     #[derive(Object)]
-    #[allow(dead_code)]
     struct Outer {
         name: String,
         note: Option<String>,

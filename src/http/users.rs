@@ -56,17 +56,12 @@ impl UsersApi {
         operation_id = "changeOwnProfile"
     )]
     async fn change_me(&self, user: AsUser, body: Body<ProfileChange>) -> Reply<OwnProfile> {
-        let id = user.0.id;
-        if !self
-            .0
-            .presence
-            .update_user(id, body.0.into_change()?)
-            .await?
-        {
-            return Err(Error::NotFound("user").into());
-        }
-        self.0.auth.forget_user(id);
-        let viewer = user.viewer(&self.0).await?;
+        let id = user.0.id();
+        let change = body.0.into_change()?;
+        let services = self.0.clone();
+        let work = async move { services.change_user(id, change).await };
+        self.0.to_the_end(work).await?;
+        let viewer = user.0.viewer(&self.0).await?;
         ok(self.own(&viewer, id).await?)
     }
 
@@ -117,6 +112,7 @@ impl ProfileChange {
         if username.as_ref().is_some_and(Username::is_reserved) {
             return Err(Error::invalid("username", "is a reserved name"));
         }
+        let activity_status = given("activityStatus", self.activity_status)?;
         let fields = [
             self.display_name,
             self.bio,
@@ -142,7 +138,7 @@ impl ProfileChange {
         Ok(UserChange {
             username,
             profile: profile(true),
-            activity_status: given("activityStatus", self.activity_status)?,
+            activity_status,
             ..UserChange::default()
         })
     }

@@ -7,7 +7,7 @@
 //! listeners → a connection's outbox. Never two subjects' states, and nothing of the tracker, at once.
 
 use super::link::{Encoded, Link, NewMessage, Seen};
-use super::subject::{Gone, Kicks, Listener, Privacy, Registration, Subject, ViewerNode};
+use super::subject::{Kicks, Listener, Privacy, Registration, Subject, ViewerNode};
 use super::timers::Timers;
 use super::tracker::Tracker;
 use crate::bus::Subscriber;
@@ -154,40 +154,44 @@ impl Hub {
         let Some(viewer) = self.viewer(user) else {
             return Ok(Vec::new());
         };
-        let others: Vec<UserId> = whom
-            .iter()
-            .copied()
-            .filter(|subject| *subject != user)
-            .collect();
+        // Nobody is pushed their own presence; once is enough for the others.
+        let mut added: HashSet<UserId> = whom.iter().copied().filter(|who| *who != user).collect();
         {
             let mut listeners = viewer.listeners.lock();
             let Some(listener) = listeners.iter_mut().find(|l| l.id == id) else {
                 return Ok(Vec::new());
             };
-            let watching = listener.watching.get_or_insert_default();
-            let new = others
-                .iter()
-                .collect::<HashSet<_>>()
-                .into_iter()
-                .filter(|s| !watching.contains(s))
-                .count();
-            if watching.len() + new > WATCH_LIMIT {
-                if watching.is_empty() {
-                    listener.watching = None;
-                }
+            let watched = listener.watching.as_deref();
+            added.retain(|who| watched.is_none_or(|watched| !watched.contains(who)));
+            if watched.map_or(0, HashSet::len) + added.len() > WATCH_LIMIT {
                 return Err(WatchError::TooMany);
             }
-            watching.extend(&others);
+            if !added.is_empty() {
+                listener.watching.get_or_insert_default().extend(&added);
+            }
         }
-        if let Err(error) = self.refresh(&viewer, others.clone(), true).await {
-            self.unwatch(user, id, &others);
+        let added: Vec<UserId> = added.into_iter().collect();
+        if !added.is_empty()
+            && let Err(error) = self.refresh(&viewer, added.clone(), true).await
+        {
+            self.unwatch(user, id, &added);
             return Err(error.into());
         }
-        let seen = |subject: &UserId| {
-            self.subject(*subject)
-                .and_then(|s| s.seen_by(user, &**link, false))
-        };
-        Ok(others.iter().filter_map(seen).collect())
+        let mut seen = Vec::new();
+        let mut unknown = Vec::new();
+        for subject in whom {
+            let of = match self.subject(subject) {
+                _ if subject == user => self.tracker.own(user),
+                Some(of) => of.seen_by(user, &**link, false),
+                None => None,
+            };
+            match of {
+                Some(of) => seen.push(of),
+                None => unknown.push(subject),
+            }
+        }
+        self.unwatch(user, id, &unknown);
+        Ok(seen)
     }
 
     /// Removes people from those a connection watches.
@@ -438,9 +442,11 @@ impl Hub {
                 username: row.username.shared(),
                 announce,
             };
-            match subject.register(viewer, registration, self.clock.now(), kicks) {
-                Ok(is_registered) => return (subject, is_registered),
-                Err(Gone) => {}
+            // Let go of in between: it is made anew.
+            if let Ok(is_registered) =
+                subject.register(viewer, registration, self.clock.now(), kicks)
+            {
+                return (subject, is_registered);
             }
         }
     }

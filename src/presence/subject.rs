@@ -57,6 +57,10 @@ pub(super) struct Listener {
     pub id: ConnectionId,
     pub link: Arc<dyn Link>,
     /// Whom this connection watches beside the audiences its user is in. Most watch nobody.
+    #[expect(
+        clippy::box_collection,
+        reason = "eight bytes instead of 48 for each connection that watches nobody"
+    )]
     pub watching: Option<Box<HashSet<UserId>>>,
 }
 

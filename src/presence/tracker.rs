@@ -13,6 +13,7 @@ use crate::model::{
 use crate::store::PresenceColumns;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -290,15 +291,11 @@ impl Tracker {
         change: impl FnOnce(&mut Tracked, Rules) -> Option<Effects>,
     ) -> bool {
         let mut shard = self.shard(user).lock();
-        if !shard.contains_key(&user) {
-            let Some(username) = create else {
-                return false;
-            };
-            shard.insert(user, Tracked::new(user, username));
-        }
-        let tracked = shard
-            .get_mut(&user)
-            .expect("inserted just now if it was missing");
+        let tracked = match (shard.entry(user), create) {
+            (Entry::Occupied(entry), _) => entry.into_mut(),
+            (Entry::Vacant(entry), Some(username)) => entry.insert(Tracked::new(user, username)),
+            (Entry::Vacant(_), None) => return false,
+        };
         let Some(effects) = change(tracked, self.rules()) else {
             return false;
         };

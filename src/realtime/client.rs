@@ -1,15 +1,15 @@
 //! One authenticated client, whatever its transport: what it may ask for and what it is answered.
 
+use super::Shared;
 use super::wire::{People, Request, WireError};
 use crate::auth::Identity;
-use crate::metrics::RealtimeCounters;
 use crate::model::{
     ClientInfo, ConnectionId, Credential, DeviceType, Principal, Timestamp, UserIdentity,
 };
 use crate::presence::link::{Link, Seen};
 use crate::presence::tracked::NewConnection;
-use crate::presence::{Ending, OpenError, PresenceService, WatchError};
-use governor::DefaultDirectRateLimiter;
+use crate::presence::{Ending, OpenError, WatchError};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -51,13 +51,18 @@ impl Handshake {
     }
 }
 
+/// Where a client is told things and answered.
+pub trait Answer: Link {
+    /// Queues the acknowledgement of an event, or, where none was asked for, the `error` event of a failure.
+    fn answer(&self, ack: Option<u64>, answer: Result<Value, WireError>);
+}
+
 /// A client that was taken.
 pub struct Client {
-    presence: PresenceService,
-    counters: RealtimeCounters,
+    shared: Shared,
     user: UserIdentity,
     id: ConnectionId,
-    link: Arc<dyn Link>,
+    link: Arc<dyn Answer>,
     limiter: DefaultDirectRateLimiter,
 }
 
@@ -67,14 +72,12 @@ impl Client {
     ///
     /// # Errors
     /// `unauthorized` for an API key, `too_many_connections`, or the store's failure.
-    pub async fn open(
-        presence: &PresenceService,
-        counters: &RealtimeCounters,
-        limiter: DefaultDirectRateLimiter,
+    pub(super) async fn open<L: Answer + 'static>(
+        shared: &Shared,
         identity: Identity,
         device_id: Option<Arc<str>>,
         client: ClientInfo,
-        link: Arc<dyn Link>,
+        link: Arc<L>,
     ) -> Result<(Self, Vec<Seen>), WireError> {
         let Principal::User(user) = identity.principal else {
             return Err(WireError::new(
@@ -91,80 +94,78 @@ impl Client {
             client: Arc::new(client),
             link: link.clone(),
         };
-        let opened = presence.open(new, user.role).await.map_err(|error| {
-            counters.refused.inc();
-            match error {
-                OpenError::TooMany => {
-                    WireError::new("too_many_connections", "too many connections")
+        let opened = shared
+            .presence
+            .open(new, user.role)
+            .await
+            .map_err(|error| {
+                shared.counters.refused.inc();
+                match error {
+                    OpenError::TooMany => {
+                        WireError::new("too_many_connections", "too many connections")
+                    }
+                    OpenError::Service(error) => error.into(),
                 }
-                OpenError::Service(error) => error.into(),
-            }
-        })?;
+            })?;
+        let settings = &shared.settings;
+        let quota = Quota::per_second(settings.event_rate).allow_burst(settings.event_burst);
         let client = Self {
-            presence: presence.clone(),
-            counters: counters.clone(),
+            shared: shared.clone(),
             user,
             id: opened.id,
             link,
-            limiter,
+            limiter: RateLimiter::direct(quota),
         };
         client.touch();
         Ok((client, opened.snapshot))
     }
 
-    /// Handles one event. `reply` queues the acknowledgement (or the `error` event); what must come after it is let
-    /// go only then.
-    pub async fn handle(
-        &self,
-        event: &str,
-        data: Option<&RawValue>,
-        reply: impl FnOnce(Result<Value, WireError>),
-    ) {
-        self.counters.events.inc();
+    /// Handles one event and queues its answer; what must come after that is let go only then.
+    pub(super) async fn handle(&self, event: &str, data: Option<&RawValue>, ack: Option<u64>) {
+        self.shared.counters.events.inc();
         if self.limiter.check().is_err() {
-            return reply(Err(WireError::new(
-                "rate_limited",
-                "too many events; slow down",
-            )));
+            let error = WireError::new("rate_limited", "too many events; slow down");
+            return self.link.answer(ack, Err(error));
         }
         self.touch();
         let request = match Request::parse(event, data) {
             Ok(request) => request,
-            Err(error) => return reply(Err(error)),
+            Err(error) => return self.link.answer(ack, Err(error)),
         };
+        let presence = &self.shared.presence;
         match request {
-            Request::Heartbeat => reply(Ok(json!({}))),
+            Request::Heartbeat => self.link.answer(ack, Ok(json!({}))),
             Request::UpdatePresence { user_id, .. }
                 if user_id.is_some_and(|id| id != self.user.id) =>
             {
-                reply(Err(WireError::new("forbidden", "userId must be your own")));
+                let error = WireError::new("forbidden", "userId must be your own");
+                self.link.answer(ack, Err(error));
             }
             Request::UpdatePresence { status, .. } => {
-                self.presence.set_status(self.user.id, self.id, status);
-                reply(Ok(json!({ "status": status })));
+                presence.set_status(self.user.id, self.id, status);
+                self.link.answer(ack, Ok(json!({ "status": status })));
             }
             Request::Watch(whom) => {
                 self.link.hold_presence();
-                let seen = self
-                    .presence
-                    .watch(self.user.id, self.id, &self.link, whom)
-                    .await;
-                reply(
-                    seen.map(|seen| json!(People::from(&*seen)))
-                        .map_err(watch_error),
-                );
+                let link: Arc<dyn Link> = self.link.clone();
+                let seen = presence.watch(self.user.id, self.id, &link, whom).await;
+                let answer = seen.map(|seen| json!(People::from(&*seen)));
+                self.link.answer(ack, answer.map_err(watch_error));
                 self.link.release_presence();
             }
             Request::Unwatch(whom) => {
-                let done = self.presence.unwatch(self.user.id, self.id, whom).await;
-                reply(done.map(|()| json!({})).map_err(watch_error));
+                let done = presence.unwatch(self.user.id, self.id, whom).await;
+                self.link
+                    .answer(ack, done.map(|()| json!({})).map_err(watch_error));
             }
         }
     }
 
     /// The connection ended at `at`.
-    pub fn closed(&self, at: Timestamp, ending: Ending) {
-        self.presence.closed(self.user.id, self.id, at, ending);
+    pub(super) fn closed(&self, at: Timestamp, ending: Ending) {
+        self.shared
+            .presence
+            .closed(self.user.id, self.id, at, ending);
     }
 
     fn touch(&self) {
@@ -172,7 +173,7 @@ impl Client {
             Credential::SignIn(id) => Some(id),
             Credential::Jwt { .. } => None,
         };
-        self.presence.touch(self.user.id, sign_in);
+        self.shared.presence.touch(self.user.id, sign_in);
     }
 }
 

@@ -1,19 +1,20 @@
 //! Raw WebSocket at `/ws`: text frames `{"event":NAME,"data":…,"ack"?:N}`, one task a connection.
 
 use super::admission::Admission;
-use super::client::{Client, Handshake};
+use super::client::{Answer, Client, Handshake};
 use super::frame::Frame;
 use super::outbox::{Cause, Close, Outbox};
 use super::stream::upgraded;
 use super::websocket::{Incoming, WebSocket, handshake};
-use super::wire::{self, People, WireError, close_code};
-use super::{Realtime, Refusal, system_timestamp};
+use super::wire::{self, WireError, close_code};
+use super::{MAX_MESSAGE_BYTES, Refusal, Shared, snapshot_frame, system_timestamp};
 use crate::auth::Identity;
 use crate::auth::client::Client as Peer;
+use crate::auth::token::bearer;
 use crate::error::Error;
 use crate::model::UserId;
 use crate::presence::Ending;
-use crate::presence::link::{CloseReason, Encoded, Link, NewMessage, Protocol, Seen, Update};
+use crate::presence::link::{CloseReason, Encoded, Link, NewMessage, Protocol, Update};
 use hyper::upgrade::OnUpgrade;
 use poem::{Request, Response};
 use serde::Deserialize;
@@ -22,9 +23,6 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A message of a client at most, in bytes.
-const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// How long a client without a token may take for its `auth`.
 const AUTH_TIME: Duration = Duration::from_secs(5);
@@ -51,22 +49,17 @@ struct Start {
 ///
 /// # Errors
 /// What to answer instead of a 101.
-pub(super) async fn accept(realtime: &Realtime, request: &Request) -> Result<Response, Refusal> {
-    let headers = request.headers();
-    realtime.check_origin(request)?;
-    let peer = realtime.peer(request, None);
+pub(super) async fn accept(shared: &Shared, request: &Request) -> Result<Response, Refusal> {
+    let peer = shared.peer(request);
     // What cannot be read is as good as not given: without a token, the first frame must bring it all.
     let handshake_data = request.params::<Handshake>().unwrap_or_default();
-    let admission = realtime
-        .admissions
-        .admit(peer.address)
-        .ok_or(Refusal::TooManyUnauthenticated)?;
+    let admission = shared.admit(peer.address)?;
     let (response, promise) = handshake(request).map_err(Refusal::Handshake)?;
-    let token = super::bearer(headers)
+    let token = bearer(request.headers())
         .map(str::to_owned)
         .or_else(|| handshake_data.token.clone());
     let identity = match token {
-        Some(token) => match realtime.auth.authenticate(&token).await {
+        Some(token) => match shared.auth.authenticate(&token).await {
             Err(Error::Unavailable) => return Err(Refusal::Service(Error::Unavailable)),
             checked => Some(checked),
         },
@@ -78,127 +71,106 @@ pub(super) async fn accept(realtime: &Realtime, request: &Request) -> Result<Res
         identity,
         admission,
     };
-    let connection = Connection {
-        realtime: realtime.clone(),
-    };
-    realtime
+    shared
         .tasks
-        .spawn(connection.run(promise, Box::new(start)));
+        .spawn(run(shared.clone(), promise, Box::new(start)));
     Ok(response)
-}
-
-struct Connection {
-    realtime: Realtime,
 }
 
 /// An end before there was a client.
 struct Rejected(Close);
 
-impl Connection {
-    async fn run(self, promise: OnUpgrade, start: Box<Start>) {
-        let Ok((stream, early)) = upgraded(promise).await else {
-            return;
-        };
-        let outbox = Outbox::new(&self.realtime.flusher);
-        self.realtime.raw_heartbeat.watch(&outbox);
-        let mut socket = WebSocket::new(stream, &early, outbox.clone(), MAX_MESSAGE_BYTES);
-        drop(early);
-        // Boxed, so that what is needed once is not kept for the connection's life.
-        match Box::pin(self.begin(&mut socket, start)).await {
-            Ok(client) => {
-                let ending = Self::serve(&client, &mut socket).await;
-                let at = if ending.is_silent() {
-                    system_timestamp(outbox.last_received_at())
-                } else {
-                    self.realtime.clock.now()
-                };
-                client.closed(at, ending.presence());
-                drop(client);
-                Box::pin(ending.finish(socket)).await;
-            }
-            Err(Some(Rejected(close))) => Box::pin(socket.close(close.code, &close.reason)).await,
-            Err(None) => {}
+async fn run(shared: Shared, promise: OnUpgrade, start: Box<Start>) {
+    let Ok((stream, early)) = upgraded(promise).await else {
+        return;
+    };
+    let outbox = Outbox::new(&shared.flusher);
+    shared.raw_heartbeat.watch(&outbox);
+    let mut socket = WebSocket::new(stream, &early, outbox.clone(), MAX_MESSAGE_BYTES);
+    drop(early);
+    // Boxed, so that what is needed once is not kept for the connection's life.
+    let client = match Box::pin(begin(&shared, &mut socket, start)).await {
+        Ok(client) => client,
+        Err(Some(Rejected(close))) => {
+            return Box::pin(socket.close(close.code, &close.reason)).await;
         }
-    }
+        Err(None) => return,
+    };
+    let ending = serve(&client, &mut socket).await;
+    let at = if ending.is_silent() {
+        system_timestamp(outbox.last_received_at())
+    } else {
+        shared.clock.now()
+    };
+    client.closed(at, ending.presence());
+    drop(client);
+    Box::pin(ending.finish(socket)).await;
+}
 
-    /// Authenticates and takes the client, and queues its snapshot. `Err(None)`: the transport is gone.
-    async fn begin(
-        &self,
-        socket: &mut WebSocket,
-        start: Box<Start>,
-    ) -> Result<Client, Option<Rejected>> {
-        let outbox = socket.outbox().clone();
-        let Start {
-            mut peer,
-            mut handshake,
-            identity,
-            admission,
-        } = *start;
-        let identity = match identity {
-            Some(checked) => checked,
-            None => {
-                let first = tokio::time::timeout(AUTH_TIME, first_frame(socket)).await;
-                let (auth, ack) =
-                    first.map_err(|_| Some(rejected(close_code::NO_AUTH, "no auth in time")))??;
-                let checked = match &auth.token {
-                    Some(token) => self.realtime.auth.authenticate(token).await,
-                    None => Err(Error::Unauthorized),
-                };
-                if checked.is_ok()
-                    && let Some(ack) = ack
-                {
-                    outbox.push_reply(ack_frame(ack, Ok(json!({}))));
-                }
-                handshake = auth;
-                checked
+/// Authenticates and takes the client, and queues its snapshot. `Err(None)`: the transport is gone.
+async fn begin(
+    shared: &Shared,
+    socket: &mut WebSocket,
+    start: Box<Start>,
+) -> Result<Client, Option<Rejected>> {
+    let outbox = socket.outbox().clone();
+    let Start {
+        mut peer,
+        mut handshake,
+        identity,
+        admission,
+    } = *start;
+    let identity = match identity {
+        Some(checked) => checked,
+        None => {
+            let late = |_| Some(rejected(close_code::NO_AUTH, "no auth in time"));
+            let first = tokio::time::timeout(AUTH_TIME, first_frame(socket)).await;
+            let (auth, ack) = first.map_err(late)??;
+            let checked = match &auth.token {
+                Some(token) => shared.auth.authenticate(token).await,
+                None => Err(Error::Unauthorized),
+            };
+            if let (Ok(_), Some(ack)) = (&checked, ack) {
+                outbox.push_reply(ack_frame(ack, Ok(json!({}))));
             }
-        };
-        let identity = identity.map_err(|error| Some(reject(&outbox, error.into())))?;
-        let (device_id, device_type) = handshake
-            .device()
-            .map_err(|error| Some(reject(&outbox, error)))?;
-        peer.info.device_type = device_type.or(peer.info.device_type);
-        let link: Arc<dyn Link> = Arc::new(RawLink {
-            outbox: outbox.clone(),
-            realtime: self.realtime.clone(),
-        });
-        link.hold_presence();
-        let opened = self
-            .realtime
-            .open(identity, device_id, peer.info, link.clone())
-            .await;
-        let (client, snapshot) = opened.map_err(|error| Some(reject(&outbox, error)))?;
-        drop(admission);
-        outbox.push(snapshot_frame(Protocol::Raw, &snapshot));
-        link.release_presence();
-        Ok(client)
-    }
+            handshake = auth;
+            checked
+        }
+    };
+    let identity = identity.map_err(|error| Some(reject(&outbox, error.into())))?;
+    let device = handshake.device();
+    let (device_id, device_type) = device.map_err(|error| Some(reject(&outbox, error)))?;
+    peer.info.device_type = device_type.or(peer.info.device_type);
+    let link = Arc::new(RawLink {
+        outbox: outbox.clone(),
+        shared: shared.clone(),
+    });
+    link.hold_presence();
+    let opened = Client::open(shared, identity, device_id, peer.info, link.clone()).await;
+    let (client, snapshot) = opened.map_err(|error| Some(reject(&outbox, error)))?;
+    drop(admission);
+    outbox.push(snapshot_frame(Protocol::Raw, &snapshot));
+    link.release_presence();
+    Ok(client)
+}
 
-    async fn serve(client: &Client, socket: &mut WebSocket) -> End {
-        let outbox = socket.outbox().clone();
-        loop {
-            match socket.next().await {
-                Incoming::Text(text) => {
-                    let Ok(TextFrame { event, data, ack }) = serde_json::from_str(&text) else {
-                        let error = WireError::new(
-                            "bad_frame",
-                            "must be {\"event\":NAME,\"data\":…,\"ack\"?:N}",
-                        );
-                        outbox.push_reply(wire::event(Protocol::Raw, "error", &error));
-                        continue;
-                    };
-                    client
-                        .handle(&event, data, |answer| answer_with(&outbox, ack, answer))
-                        .await;
+async fn serve(client: &Client, socket: &mut WebSocket) -> End {
+    loop {
+        match socket.next().await {
+            Incoming::Text(text) => match serde_json::from_str(&text) {
+                Ok(TextFrame { event, data, ack }) => client.handle(&event, data, ack).await,
+                Err(_) => {
+                    let expected = "must be {\"event\":NAME,\"data\":…,\"ack\"?:N}";
+                    let error = WireError::new("bad_frame", expected);
+                    let frame = wire::event(Protocol::Raw, "error", &error);
+                    socket.outbox().push_reply(frame);
                 }
-                Incoming::Binary(_) => return End::Broken(1003, "text frames only"),
-                Incoming::Closed(code) => return End::Client(code),
-                Incoming::Lost => return End::Lost,
-                Incoming::Violation(violation) => {
-                    return End::Broken(violation.code, violation.reason);
-                }
-                Incoming::Asked(close) => return End::Asked(close),
-            }
+            },
+            Incoming::Binary(_) => return End::Broken(1003, "text frames only"),
+            Incoming::Closed(code) => return End::Client(code),
+            Incoming::Lost => return End::Lost,
+            Incoming::Violation(violation) => return End::Broken(violation.code, violation.reason),
+            Incoming::Asked(close) => return End::Asked(close),
         }
     }
 }
@@ -259,7 +231,7 @@ async fn first_frame(socket: &mut WebSocket) -> Result<(Handshake, Option<u64>),
     }
 }
 
-fn rejected(code: u16, reason: &str) -> Rejected {
+fn rejected(code: u16, reason: &'static str) -> Rejected {
     Rejected(Close::server(code, reason))
 }
 
@@ -281,28 +253,29 @@ fn ack_frame(ack: u64, answer: Result<Value, WireError>) -> Frame {
     Frame::text(&json!({ "ack": ack, "data": data }).to_string())
 }
 
-fn answer_with(outbox: &Outbox, ack: Option<u64>, answer: Result<Value, WireError>) {
-    match (ack, answer) {
-        (Some(ack), answer) => outbox.push_reply(ack_frame(ack, answer)),
-        (None, Err(error)) => outbox.push_reply(wire::event(Protocol::Raw, "error", &error)),
-        (None, Ok(_)) => {}
-    }
-}
-
-pub(super) fn snapshot_frame(protocol: Protocol, snapshot: &[Seen]) -> Frame {
-    wire::event(protocol, "presence_snapshot", &People::from(snapshot))
-}
-
 struct RawLink {
     outbox: Arc<Outbox>,
-    realtime: Realtime,
+    shared: Shared,
+}
+
+impl Answer for RawLink {
+    fn answer(&self, ack: Option<u64>, answer: Result<Value, WireError>) {
+        match (ack, answer) {
+            (Some(ack), answer) => self.outbox.push_reply(ack_frame(ack, answer)),
+            (None, Err(error)) => {
+                let frame = wire::event(Protocol::Raw, "error", &error);
+                self.outbox.push_reply(frame);
+            }
+            (None, Ok(_)) => {}
+        }
+    }
 }
 
 impl Link for RawLink {
     fn push_presence(&self, update: &Arc<Encoded<Update>>) {
         self.outbox.push_latest(
             update.payload.user_id.0 as u64,
-            self.realtime.update_frame(Protocol::Raw, update),
+            self.shared.update_frame(Protocol::Raw, update),
         );
     }
     fn forget_presence(&self, subject: UserId) {

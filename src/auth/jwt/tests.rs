@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 
-const SECRET: &[u8] = b"a shared secret of thirty-two bytes or more";
+const SECRET: &str = "a shared secret of thirty-two bytes or more";
 const NOW: i64 = 1_800_000_000;
 
 fn now() -> Timestamp {
@@ -18,7 +18,8 @@ fn signed(claims: &Value) -> String {
 }
 
 fn signed_as(header: &Header, claims: &Value) -> String {
-    jsonwebtoken::encode(header, claims, &EncodingKey::from_secret(SECRET)).expect("signs")
+    jsonwebtoken::encode(header, claims, &EncodingKey::from_secret(SECRET.as_bytes()))
+        .expect("signs")
 }
 
 fn verify(token: &str) -> Result<Claims, Rejected> {
@@ -26,7 +27,7 @@ fn verify(token: &str) -> Result<Claims, Rejected> {
 }
 
 fn verify_at(token: &str, now: Timestamp) -> Result<Claims, Rejected> {
-    Verifier::from_secret(&Secret::new(SECRET)).verify(
+    Verifier::from_secret(&Secret::new(SECRET).expect("not empty")).verify(
         token,
         &super::super::token::hash(token),
         now,
@@ -149,7 +150,7 @@ fn other_algorithms_are_refused() {
         let message = format!("{head}.{}", part(&claims));
         let mac = jsonwebtoken::crypto::sign(
             message.as_bytes(),
-            &EncodingKey::from_secret(SECRET),
+            &EncodingKey::from_secret(SECRET.as_bytes()),
             Algorithm::HS256,
         )
         .expect("signs");
@@ -210,7 +211,7 @@ fn tampering_is_noticed() {
     );
     let mac = jsonwebtoken::crypto::sign(
         message.as_bytes(),
-        &EncodingKey::from_secret(SECRET),
+        &EncodingKey::from_secret(SECRET.as_bytes()),
         Algorithm::HS256,
     )
     .expect("signs");
@@ -245,7 +246,10 @@ fn a_refreshed_token_of_one_sign_in_has_the_same_key() {
 
 #[test]
 fn a_remembered_token_still_expires_and_rubbish_is_not_remembered() {
-    let cached = CachedVerifier::new(Verifier::from_secret(&Secret::new(SECRET)), 100);
+    let cached = CachedVerifier::new(
+        Verifier::from_secret(&Secret::new(SECRET).expect("not empty")),
+        100,
+    );
     let token = signed(&json!({"sub": "1", "exp": NOW, "nbf": NOW}));
     assert_eq!(cached.verify(&token, now()).expect("accepted").sub, "1");
     assert_eq!(
@@ -267,7 +271,7 @@ fn a_remembered_token_still_expires_and_rubbish_is_not_remembered() {
 
 #[test]
 fn debug_shows_no_secret() {
-    let verifier = Verifier::from_secret(&Secret::new(SECRET));
+    let verifier = Verifier::from_secret(&Secret::new(SECRET).expect("not empty"));
     let token = signed(&json!({"sub": "1", "exp": NOW, "jti": "jti-text"}));
     let claims = verify(&token).expect("accepted");
     let shown = format!(
