@@ -134,12 +134,16 @@ impl App {
         http::metrics_routes(self.services.metrics.clone())
     }
 
-    /// Not ready any more; ends presence and sessions, tells every connection when to come back, writes what is not
-    /// written, and closes the database. The sockets are the server's to close.
-    pub async fn shutdown(&self) {
+    /// Not ready any more; ends presence and sessions and tells every connection when to come back. To be called
+    /// while requests are still answered, so that clients that poll can be told.
+    pub async fn drain(&self) {
         self.stopping.cancel();
         let links = self.presence.shut_down();
         self.realtime.shut_down(links).await;
+    }
+
+    /// Writes what is not written and closes the database. To be called when no request is left.
+    pub async fn close(&self) {
         // What a request has begun to write, and what has to follow it, comes to its end.
         self.services.finishing.close();
         self.services.finishing.wait().await;

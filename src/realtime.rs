@@ -51,6 +51,7 @@ use socketio::{Engine, SocketIo};
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -59,6 +60,9 @@ use wire::{People, WireError};
 
 /// After a shutdown clients come back within this time, each at a moment of its own.
 const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
+
+/// How long a connection that is being closed may take to be written what waits, and again to say goodbye.
+const CLOSING_TIME: Duration = Duration::from_secs(2);
 
 /// A message of a client at most, in bytes.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
@@ -127,6 +131,8 @@ struct Inner {
     tasks: TaskTracker,
     /// Stops what serves the connections, once they are gone.
     stop: CancellationToken,
+    /// No connection is taken any more.
+    is_stopping: AtomicBool,
 }
 
 impl Realtime {
@@ -140,6 +146,7 @@ impl Realtime {
     ) -> Self {
         let limits = Limits {
             stall: settings.slow_consumer_timeout,
+            closing: CLOSING_TIME,
             ..Limits::default()
         };
         let flusher = Flusher::new(limits);
@@ -168,6 +175,7 @@ impl Realtime {
             raw_heartbeat,
             tasks,
             stop,
+            is_stopping: AtomicBool::new(false),
         });
         let handler = SocketHandler(shared.clone());
         let engine = SocketIo::new(handler, engine_settings, &shared.flusher);
@@ -180,6 +188,7 @@ impl Realtime {
     /// What to answer instead of a 101.
     pub async fn raw(&self, request: &Request) -> Result<Response, Refusal> {
         self.shared.check_origin(request)?;
+        self.shared.check_running()?;
         raw::accept(&self.shared, request).await
     }
 
@@ -195,6 +204,7 @@ impl Realtime {
             .query()
             .is_none_or(|query| !query.contains("sid="))
         {
+            self.shared.check_running()?;
             let address = self.shared.peer(&request).address;
             let admission = self.shared.admit(address)?;
             // Given back with the request's head, which the engine drops when the client has connected.
@@ -205,7 +215,10 @@ impl Realtime {
 
     /// Tells every connection that the server stops, each with its own random moment to come back, and waits until
     /// all are closed. Presence has been ended before.
+    ///
+    /// Polls are still answered meanwhile: a client that polls is told on its next one.
     pub async fn shut_down(&self, links: Vec<Arc<dyn Link>>) {
+        self.shared.is_stopping.store(true, Ordering::SeqCst);
         for link in links {
             let after = rand::rng().random_range(Duration::ZERO..RECONNECT_SPREAD);
             link.shut_down(after);
@@ -225,6 +238,13 @@ impl Inner {
         }
         self.counters.refused.inc();
         Err(Refusal::Origin)
+    }
+
+    fn check_running(&self) -> Result<(), Refusal> {
+        if self.is_stopping.load(Ordering::SeqCst) {
+            return Err(Refusal::Service(Error::Unavailable));
+        }
+        Ok(())
     }
 
     fn peer(&self, request: &Request) -> Peer {

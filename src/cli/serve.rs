@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 /// Everything must be over this long after the signal.
 const STOP_TIMEOUT: Duration = Duration::from_secs(9);
 
-/// Running requests may go on for this long after the signal.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Running requests may go on for this long after the connections are closed.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Run the server
 #[derive(Args, Debug)]
@@ -109,10 +109,11 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     };
     let name = signal.map_or("failure", |signal| signal.name);
     tracing::info!(target: "lastseen", "stopping on {name}");
-    shutdown.cancel();
     let stopped = async {
-        let servers = async { while servers.join_next().await.is_some() {} };
-        tokio::join!(servers, app.shutdown());
+        app.drain().await;
+        shutdown.cancel();
+        while servers.join_next().await.is_some() {}
+        app.close().await;
     };
     tokio::select! {
         stopped = tokio::time::timeout(STOP_TIMEOUT, stopped) => {

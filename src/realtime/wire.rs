@@ -241,7 +241,7 @@ pub fn close_of(reason: CloseReason) -> (u16, WireError) {
     match reason {
         CloseReason::SignedOut => (
             close_code::SIGNED_OUT,
-            WireError::new("signed_out", "you have signed out"),
+            WireError::new("revoked", "you have signed out"),
         ),
         CloseReason::Expired => (
             close_code::SIGNED_OUT,

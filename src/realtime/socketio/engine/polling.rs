@@ -12,6 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -212,38 +213,29 @@ impl Poller {
         }
     }
 
-    /// Says goodbye on a poll, one that waits or, if the server wishes to say something, the next.
+    /// Says goodbye on polls, those that wait or, if the server wishes to say something, the next.
+    ///
+    /// What waits goes alone, and the close packet with the poll after it: stock clients hand on what they decoded
+    /// only after they have been through the whole payload, and a close in it makes them drop the rest.
     async fn end<H: Handler>(mut self: Box<Self>, session: &mut Session<H>, close: Close) {
         let wait = session.engine.flusher.limits().closing;
+        // A server that stops has no time for a poll that only says so once more.
+        let is_stopping = session.engine.closing.load(Ordering::SeqCst);
         let outbox = session.outbox.clone();
-        let drop_waiting = close.cause != Cause::Server;
-        if drop_waiting {
+        let is_ours = close.cause == Cause::Server;
+        if !is_ours {
             self.unlist(session);
         }
         let bye = async {
-            outbox.seal(None, drop_waiting);
-            if self.waiting.is_none() && close.cause == Cause::Server {
-                let next = poll_fn(|cx| {
-                    while let Poll::Ready(command) = self.commands.poll_recv(cx) {
-                        match command {
-                            Some(Command::Poll(waiting)) => {
-                                self.waiting = Some(waiting);
-                                return Poll::Ready(());
-                            }
-                            Some(_) => {}
-                            None => return Poll::Ready(()),
-                        }
-                    }
-                    Poll::Pending
-                });
-                if timeout(wait, next).await.is_err() {
-                    tracing::trace!("no poll came to be told");
+            outbox.seal(None, !is_ours);
+            while let Some(body) = outbox.take_payload(RESPONSE_BYTES) {
+                self.next_poll(wait).await;
+                if !self.answer(body) {
+                    return;
                 }
             }
-            let mut body = Vec::new();
-            while let Some(more) = outbox.take_payload(RESPONSE_BYTES) {
-                body.extend_from_slice(&more);
-                body.push(0x1e);
+            if is_ours && !is_stopping {
+                self.next_poll(wait).await;
             }
             // To a client that has closed there is nothing to say but that its poll is over.
             let last = if close.cause == Cause::Client {
@@ -251,11 +243,37 @@ impl Poller {
             } else {
                 packet::CLOSE
             };
-            body.extend_from_slice(last.as_bytes());
-            self.answer(body.into());
+            self.answer(Bytes::from_static(last.as_bytes()));
         };
         tokio::join!(session.closed(close.cause), bye);
         session.engine.polling.lock().remove(&self.entry.sid);
+    }
+
+    /// Waits for a poll, unless there is one, but not for longer than `limit`.
+    async fn next_poll(&mut self, limit: Duration) {
+        if self.waiting.is_some() {
+            return;
+        }
+        let next = poll_fn(|cx| {
+            while let Poll::Ready(command) = self.commands.poll_recv(cx) {
+                match command {
+                    Some(Command::Poll(waiting)) => {
+                        self.waiting = Some(waiting);
+                        return Poll::Ready(());
+                    }
+                    Some(Command::Post(_, _, done)) => {
+                        // What a client still says is of no interest, but its request is to be answered.
+                        let _ = done.send(Ok(()));
+                    }
+                    Some(_) => {}
+                    None => return Poll::Ready(()),
+                }
+            }
+            Poll::Pending
+        });
+        if timeout(limit, next).await.is_err() {
+            tracing::trace!("no poll came to be told");
+        }
     }
 }
 
