@@ -189,12 +189,12 @@ mod tests {
             Proto::Socketio,
             &format!(r#"42["presence_update",{UPDATE}]"#),
         )
-        .unwrap();
+        .expect("valid in this test");
         let ws = decode(
             Proto::Ws,
             &format!(r#"{{"event":"presence_update","data":{UPDATE}}}"#),
         )
-        .unwrap();
+        .expect("valid in this test");
         assert_eq!(socketio, ws);
         let Incoming::Update(update) = ws else {
             panic!("{ws:?}")
@@ -207,7 +207,7 @@ mod tests {
         let online: Update = serde_json::from_str(
             r#"{"userId":7,"username":"u7","status":"online","timestamp":"t"}"#,
         )
-        .unwrap();
+        .expect("valid in this test");
         assert_eq!(online.last_seen, None);
     }
 
@@ -215,11 +215,13 @@ mod tests {
     fn acknowledgements_are_read() {
         let failed = r#"{"success":false,"error":{"code":"forbidden","message":"no"}}"#;
         assert_eq!(
-            decode(Proto::Socketio, r#"4312[{"success":true,"data":{}}]"#).unwrap(),
+            decode(Proto::Socketio, r#"4312[{"success":true,"data":{}}]"#)
+                .expect("valid in this test"),
             Incoming::Ack(12, Ok(()))
         );
         assert_eq!(
-            decode(Proto::Ws, &format!(r#"{{"ack":3,"data":{failed}}}"#)).unwrap(),
+            decode(Proto::Ws, &format!(r#"{{"ack":3,"data":{failed}}}"#))
+                .expect("valid in this test"),
             Incoming::Ack(3, Err("forbidden".into()))
         );
     }
@@ -227,10 +229,11 @@ mod tests {
     #[test]
     fn packets_without_events_are_told_apart() {
         let kinds = ["0{}", "2", r#"40{"sid":"x"}"#, "41", "1"]
-            .map(|text| decode(Proto::Socketio, text).unwrap());
+            .map(|text| decode(Proto::Socketio, text).expect("valid in this test"));
         use Incoming::{Closed, Connected, Open, Ping};
         assert_eq!(kinds, [Open, Ping, Connected, Closed, Closed]);
-        let refused = decode(Proto::Socketio, r#"44{"message":"unauthorized"}"#).unwrap();
+        let refused =
+            decode(Proto::Socketio, r#"44{"message":"unauthorized"}"#).expect("valid in this test");
         assert_eq!(
             refused,
             Incoming::Refused(r#"{"message":"unauthorized"}"#.into())

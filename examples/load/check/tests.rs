@@ -3,7 +3,7 @@ use super::*;
 /// 2 and 3 follow 1; 3 follows 2.
 fn ledger() -> Ledger {
     Ledger::new(Arc::new(
-        Graph::from_follows(3, [(2, 1), (3, 1), (3, 2)]).unwrap(),
+        Graph::from_follows(3, [(2, 1), (3, 1), (3, 2)]).expect("valid in this test"),
     ))
 }
 
@@ -28,7 +28,7 @@ fn update(id: Id, online: bool) -> Update {
 }
 
 fn wall() -> DateTime<Utc> {
-    MOMENT.parse().unwrap()
+    MOMENT.parse().expect("valid in this test")
 }
 
 fn told(ledger: &mut Ledger, viewer: Id, what: &Update) -> bool {
