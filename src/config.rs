@@ -181,7 +181,7 @@ settings! {
     jwt_secret_file: Option<PathBuf> = "", "FILE";
     #[doc = "What the sub of a host application's JWT is: the user's externalId (external-id) or id (id)"]
     jwt_sub: JwtSub = "external-id", "WORD";
-    #[doc = "Another origin whose pages may connect, such as https://app.example.com; repeatable"]
+    #[doc = "Another origin (scheme, host, port) whose pages may connect; repeatable"]
     cors_origin: Vec<Origin> = "", "ORIGIN";
     #[doc = "Address or network of a proxy whose forwarding headers count; repeatable"]
     trusted_proxies: Vec<IpNet> = "", "NETWORK";
