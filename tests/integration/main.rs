@@ -1,0 +1,9 @@
+//! One binary for all that is tested from outside: the real server over real sockets, and the real program.
+//!
+//! One file an area, named as in `src`; what they have in common is in [`harness`]. Tests wait for events with a
+//! deadline and never for a time; that something does *not* arrive is proven by order: something that was begun
+//! later must be what comes next.
+
+mod harness;
+
+mod presence;
