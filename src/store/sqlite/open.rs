@@ -216,7 +216,7 @@ fn set_up_writer(connection: &Connection, durability: Durability) -> rusqlite::R
     // The writer waits for locks by itself, since its patience differs by command.
     connection.busy_timeout(Duration::ZERO)?;
     connection.execute_batch(
-        "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000; \
+        "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4000; \
          PRAGMA secure_delete = ON;",
     )?;
     // Both answer with a row.
