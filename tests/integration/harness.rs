@@ -1,11 +1,5 @@
 //! What the tests have in common: a server, an HTTP client, realtime clients of every kind, and the program itself.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "a harness: not every area needs every part of it"
-)]
-
 pub mod client;
 pub mod http;
 pub mod process;
@@ -62,7 +56,8 @@ pub fn time(value: &Value) -> Timestamp {
 }
 
 /// Runs a test over each way to connect. `over_every_transport!(name)` makes `name::polling`, `name::websocket`,
-/// `name::upgrade` and `name::raw` of `async fn name(transport: Transport)`.
+/// `name::upgrade` and `name::raw` of `async fn name(transport: Transport)`; with `socketio` before the name the
+/// first three.
 macro_rules! over_every_transport {
     ($($name:ident),+ $(,)?) => {$(
         mod $name {
@@ -80,4 +75,15 @@ macro_rules! over_every_transport {
     };
 }
 
+macro_rules! over_socketio {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            $crate::harness::over_every_transport!(@case $name polling Polling);
+            $crate::harness::over_every_transport!(@case $name websocket WebSocket);
+            $crate::harness::over_every_transport!(@case $name upgrade Upgrade);
+        }
+    )+};
+}
+
 pub(crate) use over_every_transport;
+pub(crate) use over_socketio;

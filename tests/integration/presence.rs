@@ -1,6 +1,9 @@
 //! Who is online, since when not, and who is told: over each way to connect.
 
+mod audience;
+mod ends;
 mod scenario;
+mod sessions;
 
 use crate::harness::{Client, Server, Transport, User};
 use serde_json::{Value, json};
@@ -25,6 +28,15 @@ impl Marker {
         let mut client = Client::connect(server, Transport::Raw, &user).await;
         client.go("offline").await;
         Self { user, client }
+    }
+
+    /// Reads what `watching` was told while nobody waited for it: that the marker came, perhaps, and that it went.
+    async fn settles(&self, watching: &mut Client) {
+        let told = watching.event("presence_update").await;
+        assert_eq!(told["userId"], self.user.id, "{told}");
+        if told["status"] == "online" {
+            watching.update(&self.user, "offline").await;
+        }
     }
 
     /// Comes and goes; whoever follows must be told of that next, and of nothing before it.

@@ -4,12 +4,15 @@ mod polling;
 mod websocket;
 
 use super::{Server, User, soon};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use polling::Polling;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message;
 pub use websocket::WebSocket;
 
 /// How to connect.
@@ -252,6 +255,11 @@ impl Client {
         }
     }
 
+    /// What came while an acknowledgement was waited for.
+    pub fn take_held(&mut self) -> Vec<Said> {
+        self.held.drain(..).collect()
+    }
+
     /// The `data` of a request that succeeds.
     pub async fn succeed(&mut self, name: &str, data: Value) -> Value {
         let ack = self.ask(name, data).await;
@@ -283,8 +291,26 @@ impl Client {
         }
     }
 
+    /// Sends a packet that may be answered with an error.
+    pub async fn send_anyhow(&mut self, text: &str) {
+        match self.pipe.as_mut().expect("open") {
+            Pipe::Polling(polling) => {
+                polling.post_anyhow(text).await;
+            }
+            Pipe::WebSocket(sender) => sender.text(text).await,
+        }
+    }
+
+    /// Sends an attachment.
+    pub async fn send_binary(&mut self, bytes: &[u8]) {
+        match self.pipe.as_mut().expect("open") {
+            Pipe::Polling(polling) => polling.post(&format!("b{}", STANDARD.encode(bytes))).await,
+            Pipe::WebSocket(sender) => sender.message(Message::binary(bytes.to_vec())).await,
+        }
+    }
+
     /// Sends a WebSocket message as it is.
-    pub async fn send_message(&mut self, message: tokio_tungstenite::tungstenite::Message) {
+    pub async fn send_message(&mut self, message: Message) {
         match self.pipe.as_mut().expect("open") {
             Pipe::Polling(_) => panic!("no WebSocket"),
             Pipe::WebSocket(sender) => sender.message(message).await,
@@ -311,6 +337,9 @@ impl Client {
 
     /// Ends the transport without a word.
     pub async fn lose(mut self) {
+        if let Some(Pipe::Polling(polling)) = &self.pipe {
+            polling.polls().await;
+        }
         self.reading.abort();
         let _ = (&mut self.reading).await;
         self.pipe = None;
@@ -333,6 +362,18 @@ impl Client {
         match self.next().await {
             Said::Closed(code, reason) => (code, reason),
             other => panic!("expected the end, got {other:?}"),
+        }
+    }
+
+    /// The connection is not taken: CONNECT_ERROR with this word, or `error` with it and this close code.
+    pub async fn refused(&mut self, word: &str, code: u16) {
+        if self.transport == Transport::Raw {
+            let error = self.event("error").await;
+            assert_eq!(error["code"], word, "{error}");
+            assert_eq!(self.closed().await.0, Some(code));
+        } else {
+            let expected = json!({ "message": word });
+            assert_eq!(self.next().await, Said::Refused(expected));
         }
     }
 
@@ -367,6 +408,11 @@ fn decode(packet: &str) -> Option<Said> {
     let (kind, rest) = packet.split_at(1);
     let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
     let (id, data) = rest.split_at(digits);
+    // A namespace other than `/`.
+    let data = match data.split_once(',') {
+        Some((namespace, data)) if namespace.starts_with('/') => data,
+        _ => data,
+    };
     let data: Value = match data {
         "" => Value::Null,
         data => serde_json::from_str(data).unwrap_or_else(|e| panic!("{packet}: {e}")),

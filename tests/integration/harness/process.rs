@@ -63,7 +63,9 @@ pub async fn fail(arguments: &[&str]) -> String {
 /// `lastseen serve` in a process of its own; killed when dropped.
 pub struct Serving {
     pub address: SocketAddr,
-    pub child: Child,
+    child: Child,
+    /// What it logged before the line with the address.
+    first: Vec<String>,
     lines: Lines<BufReader<ChildStderr>>,
 }
 
@@ -82,22 +84,23 @@ impl Serving {
             .spawn()
             .expect("started");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let mut seen = Vec::new();
+        let mut first = Vec::new();
         let address = soon("the line with the address", async {
             loop {
                 let line = lines.next_line().await.expect("text");
-                let line = line.unwrap_or_else(|| panic!("ended: {seen:#?}"));
+                let line = line.unwrap_or_else(|| panic!("ended: {first:#?}"));
                 if let Some((_, rest)) = line.split_once("listening on http://") {
                     let address = rest.split_whitespace().next().expect("an address");
                     return address.parse().expect("an address");
                 }
-                seen.push(line);
+                first.push(line);
             }
         })
         .await;
         Self {
             address,
             child,
+            first,
             lines,
         }
     }
@@ -115,9 +118,9 @@ impl Serving {
         assert!(!is_held(database), "the lock goes with the process");
     }
 
-    /// Waits for its end; its exit status and what it logged meanwhile.
+    /// Waits for its end; its exit status and what it logged.
     pub async fn end(mut self) -> (Option<i32>, String) {
-        let mut log = String::new();
+        let mut log = self.first.join("\n") + "\n";
         let reading = async {
             while let Ok(Some(line)) = self.lines.next_line().await {
                 log += &line;

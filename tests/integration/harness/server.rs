@@ -1,17 +1,18 @@
 //! The real server in this process: app, accept loop and a database in a directory of its own.
 
-use super::{Http, eventually};
+use super::{DEADLINE, Http};
 use lastseen::app::App;
 use lastseen::auth::token::{Token, TokenKind};
 use lastseen::config::Config;
-use lastseen::model::{Clock, KeyRole, ProfileFields, Role, SignInId, Timestamp, UserId, Username};
+use lastseen::model::{Clock, KeyRole, ProfileFields, Role, Timestamp, UserId, Username};
 use lastseen::server;
 use lastseen::store::{Durability, Lock, NewSignIn, NewUser, Options, Store};
 use rusqlite::types::FromSql;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,7 @@ pub struct Server {
     shutdown: CancellationToken,
     accepting: Option<JoinHandle<()>>,
     clock: Clock,
+    metrics_key: OnceCell<String>,
     _directory: Option<tempfile::TempDir>,
 }
 
@@ -34,7 +36,6 @@ pub struct User {
     pub id: i64,
     pub name: String,
     pub token: String,
-    pub sign_in: SignInId,
     /// Asks as this user.
     pub http: Http,
 }
@@ -101,6 +102,7 @@ impl Server {
             shutdown,
             accepting: Some(tokio::spawn(running)),
             clock,
+            metrics_key: OnceCell::new(),
             _directory: None,
         })
     }
@@ -127,21 +129,15 @@ impl Server {
             .await
     }
 
-    pub async fn admin(&self, name: &str) -> User {
-        self.user_with(name, Role::Admin, Duration::from_secs(3600))
-            .await
-    }
-
     /// Somebody new whose sign-in lasts for `ttl`.
     pub async fn user_with(&self, name: &str, role: Role, ttl: Duration) -> User {
         let id = self.never_seen(name, role).await;
-        let (token, sign_in) = self.sign_in(id, ttl).await;
+        let token = self.sign_in(id, ttl).await;
         User {
             id,
             name: name.into(),
             http: Http::new(self.address, &token),
             token,
-            sign_in,
         }
     }
 
@@ -160,7 +156,7 @@ impl Server {
     }
 
     /// Another sign-in of somebody.
-    pub async fn sign_in(&self, user: i64, ttl: Duration) -> (String, SignInId) {
+    pub async fn sign_in(&self, user: i64, ttl: Duration) -> String {
         let token = Token::generate(TokenKind::SignIn).expect("random numbers");
         let now = self.clock.now();
         let new = NewSignIn {
@@ -170,8 +166,9 @@ impl Server {
             expires_at: now.plus(ttl),
             client: Arc::default(),
         };
-        let id = self.side.create_sign_in(new).await.expect("a sign-in");
-        (token.expose().to_owned(), id)
+        let made = self.side.create_sign_in(new).await;
+        made.expect("a sign-in");
+        token.expose().to_owned()
     }
 
     /// A new API key.
@@ -196,12 +193,27 @@ impl Server {
         read(&self.database, sql)
     }
 
+    /// Writes to the database beside the server, which must not remember what is changed.
+    pub fn write(&self, sql: &str) {
+        let connection = rusqlite::Connection::open(&self.database).expect("a database");
+        connection
+            .busy_timeout(Duration::from_secs(5))
+            .expect("a setting");
+        connection
+            .execute_batch(sql)
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
     /// Waits until the database says so.
     pub async fn reads<T: FromSql + PartialEq + std::fmt::Debug>(&self, sql: &str, expected: T) {
-        eventually(&format!("{sql} = {expected:?}"), async || {
-            (self.read::<T>(sql) == expected).then_some(())
-        })
-        .await;
+        let mut got = self.read::<T>(sql);
+        let until = Instant::now() + DEADLINE;
+        let mut pause = tokio::time::interval(Duration::from_millis(10));
+        while got != expected {
+            assert!(Instant::now() < until, "{sql}: {got:?}, not {expected:?}");
+            pause.tick().await;
+            got = self.read(sql);
+        }
     }
 
     /// What the columns of `users` say: online, last seen.
@@ -214,6 +226,26 @@ impl Server {
             .map_or(String::new(), |t| t.as_millis().to_string());
         self.reads(&sql, format!("{},{last_seen}", u8::from(expected.0)))
             .await;
+    }
+
+    /// The columns of `users` say: offline, and seen before.
+    pub async fn stored_offline(&self, user: i64) {
+        let sql =
+            format!("SELECT NOT is_online AND last_seen IS NOT NULL FROM users WHERE id = {user}");
+        self.reads(&sql, true).await;
+    }
+
+    /// The value of a metric without labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let key = self
+            .metrics_key
+            .get_or_init(|| self.key("metrics", KeyRole::Admin))
+            .await;
+        let answer = Http::new(self.address, key).get("/metrics").await;
+        let mut lines = answer.text.lines();
+        let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = line.unwrap_or_else(|| panic!("no {name} in {}", answer.text));
+        value.parse().expect("a number")
     }
 }
 

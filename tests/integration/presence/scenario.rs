@@ -23,8 +23,7 @@ async fn a_friend_comes_and_goes(transport: Transport) {
     let (mut watching, snapshot) = Client::with_snapshot(&server, transport, &bob).await;
     assert_eq!(snapshot, json!({ "users": [] }));
     let mut marker = Marker::new(&server, &bob).await;
-    watching.update(&marker.user, "online").await;
-    watching.update(&marker.user, "offline").await;
+    marker.settles(&mut watching).await;
 
     let first = Client::connect(&server, transport, Connect::on_device(&ann, "phone")).await;
     watching.update(&ann, "online").await;
@@ -118,7 +117,7 @@ async fn a_friend_comes_and_goes(transport: Transport) {
 }
 
 async fn a_reload_within_the_grace_is_silent(transport: Transport) {
-    let server = Server::with(|c| c.offline_grace = Duration::from_secs(2)).await;
+    let server = Server::with(|c| c.offline_grace = Duration::from_millis(1200)).await;
     let (ann, bob) = (server.user("ann").await, server.user("bob").await);
     server.follow(&bob, "ann").await;
     let mut marker = Marker::new(&server, &bob).await;
@@ -222,7 +221,7 @@ async fn another_users_id_is_refused(transport: Transport) {
 }
 
 async fn transitions_within_the_gap_are_told_once(transport: Transport) {
-    let server = Server::with(|c| c.transition_gap = Duration::from_secs(2)).await;
+    let server = Server::with(|c| c.transition_gap = Duration::from_millis(1200)).await;
     let (ann, bob) = (server.user("ann").await, server.user("bob").await);
     server.follow(&bob, "ann").await;
     let mut watching = Client::connect(&server, transport, &bob).await;

@@ -4,7 +4,7 @@ use super::{Said, Sayings, WebSocket, decode};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
 /// Between packets of one body.
@@ -20,6 +20,8 @@ struct Inner {
     /// One post at a time.
     posting: Mutex<()>,
     is_frozen: AtomicBool,
+    /// A poll is under way.
+    is_polling: watch::Sender<bool>,
 }
 
 impl Polling {
@@ -39,6 +41,7 @@ impl Polling {
             http,
             posting: Mutex::new(()),
             is_frozen: AtomicBool::new(false),
+            is_polling: watch::Sender::new(false),
         }))
     }
 
@@ -48,21 +51,26 @@ impl Polling {
     }
 
     pub async fn post(&self, packets: &str) {
+        let answer = self.post_anyhow(packets).await;
+        assert_eq!(answer, (200, "ok".to_owned()), "{packets}");
+    }
+
+    /// Posts what may be refused; the status and the body.
+    pub async fn post_anyhow(&self, packets: &str) -> (u16, String) {
         let _turn = self.0.posting.lock().await;
         let request = self.0.http.post(self.url()).body(packets.to_owned());
         let answer = super::soon("an answer", request.send()).await;
         let answer = answer.expect("an answer");
-        let status = answer.status();
-        let text = answer.text().await.expect("a body");
-        assert_eq!((status.as_u16(), &*text), (200, "ok"), "{packets}");
+        let status = answer.status().as_u16();
+        (status, answer.text().await.expect("a body"))
     }
 
     /// The packets of one poll; `None` when the session is over.
     async fn poll(&self) -> Option<Vec<String>> {
-        let answer = self.0.http.get(self.url()).send().await.ok()?;
-        if answer.status() != 200 {
-            return None;
-        }
+        self.0.is_polling.send_replace(true);
+        let answer = self.0.http.get(self.url()).send().await;
+        self.0.is_polling.send_replace(false);
+        let answer = answer.ok().filter(|answer| answer.status() == 200)?;
         let text = answer.text().await.ok()?;
         Some(text.split(SEPARATOR).map(str::to_owned).collect())
     }
@@ -96,16 +104,12 @@ impl Polling {
         tokio::spawn(async move {
             loop {
                 polling.unless_frozen().await;
-                match polling.poll().await {
-                    Some(packets) => {
-                        if !polling.take(packets, &says).await {
-                            return;
-                        }
-                    }
-                    None => {
-                        let _ = says.send(Said::Closed(None, "no such session".into()));
-                        return;
-                    }
+                let Some(packets) = polling.poll().await else {
+                    let _ = says.send(Said::Closed(None, "no such session".into()));
+                    return;
+                };
+                if !polling.take(packets, &says).await {
+                    return;
                 }
             }
         })
@@ -139,6 +143,15 @@ impl Polling {
         assert!(self.take(packets, says).await);
         socket.send_text("5").await;
         Some(socket)
+    }
+
+    /// Waits until the server has most likely a poll of this client in its hands: one that it never got cannot be
+    /// missed.
+    pub async fn polls(&self) {
+        let mut polling = self.0.is_polling.subscribe();
+        let waiting = polling.wait_for(|polling| *polling);
+        super::soon("a poll", waiting).await.expect("it is held");
+        self.post(r#"42["heartbeat",{}]"#).await;
     }
 
     pub fn freeze(&self) {
