@@ -4,6 +4,12 @@
 //! deadline and never for a time; that something does *not* arrive is proven by order: something that was begun
 //! later must be what comes next.
 
+mod auth;
+mod failures;
 mod harness;
 
+mod limits;
 mod presence;
+mod realtime;
+mod structure;
+mod visibility;
