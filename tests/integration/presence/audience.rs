@@ -66,6 +66,16 @@ async fn joining_an_audience_tells_what_is_leaving_tells_nothing(transport: Tran
     bob.http.delete("/users/ann/follow").await.data(200);
     server.follow(&bob, "ann").await;
     marker.proves_silence(&mut watching).await;
+    // Whoever watches has been told already; another connection of the same user has not.
+    bob.http.delete("/users/ann/follow").await.data(200);
+    app.go("online").await;
+    let mut other = Client::connect(&server, transport, &bob).await;
+    let whom = json!({ "userIds": [ann.id] });
+    let told = watching.succeed("watch", whom).await;
+    assert_eq!(told, json!({ "users": [online(&ann)] }));
+    server.follow(&bob, "ann").await;
+    other.update(&ann, "online").await;
+    marker.proves_silence(&mut watching).await;
 }
 
 async fn a_first_message_makes_contacts(transport: Transport) {
