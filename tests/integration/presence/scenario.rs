@@ -238,7 +238,10 @@ async fn transitions_within_the_gap_are_told_once(transport: Transport) {
     let at = time(&update["lastSeen"]);
     assert!(before <= at && at <= after, "the newest: {update}");
     let effect = time(&update["timestamp"]);
-    assert!(at <= effect && effect <= after, "not the gap's end: {update}");
+    assert!(
+        at <= effect && effect <= after,
+        "not the gap's end: {update}"
+    );
     // And when what is newest is what was told before, nothing.
     app.go("online").await;
     app.go("offline").await;
