@@ -8,6 +8,8 @@ pub(crate) mod active;
 pub(crate) mod dirty;
 pub mod hub;
 pub mod link;
+#[cfg(test)]
+mod model_tests;
 mod service;
 mod subject;
 pub(crate) mod timers;

@@ -310,6 +310,14 @@ impl Hub {
         flush(kicks);
     }
 
+    /// How many subjects and viewers it holds.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (usize, usize) {
+        let subjects = self.subjects.iter().map(|shard| shard.read().len()).sum();
+        let viewers = self.viewers.iter().map(|shard| shard.read().len()).sum();
+        (subjects, viewers)
+    }
+
     fn viewer(&self, user: UserId) -> Option<Arc<ViewerNode>> {
         shard(&self.viewers, user).read().get(&user).cloned()
     }

@@ -185,6 +185,11 @@ impl PresenceService {
         &self.0.tracker
     }
 
+    #[cfg(test)]
+    pub(super) fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
     /// Changes that the store does not have yet.
     pub fn unwritten(&self) -> usize {
         self.0.dirty.len()
