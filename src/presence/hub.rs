@@ -3,17 +3,16 @@
 //! On connecting, a user is registered with everybody whose audience they are in; each entry carries the pair's
 //! facts and what was last told, so that a transition walks the watchers who are there now and reads no database.
 //!
-//! Lock order: the map of viewers → a viewer's listeners; the map of subjects → a subject's state → a viewer's
-//! listeners → a connection's outbox. Never two subjects' states, and nothing of the tracker, at once.
+//! Lock order: the map of viewers → a viewer's listeners; a viewer's interests → the map of subjects → a subject's
+//! state → a viewer's listeners → a connection's outbox. Never two subjects' states, and nothing of the tracker, at
+//! once. Interests stay locked while entries with subjects are made or removed, so that the two never differ.
 
 use super::link::{Encoded, Link, NewMessage, Seen};
 use super::subject::{Kicks, Listener, Privacy, Registration, Subject, ViewerNode};
 use super::timers::Timers;
 use super::tracker::Tracker;
 use crate::bus::Subscriber;
-use crate::model::{
-    ActivityStatus, Audience, Clock, ConnectionId, PairFacts, Role, Transition, UserId,
-};
+use crate::model::{Audience, Clock, ConnectionId, PairFacts, Role, Transition, UserId};
 use crate::store::{Interest, Store, StoreError};
 use parking_lot::RwLock;
 use std::collections::{HashMap, HashSet};
@@ -253,6 +252,8 @@ impl Hub {
 
     /// A user was erased: to everybody they are never seen from now on.
     pub fn erased(&self, user: UserId) {
+        // Who has read the row already must find that there is none.
+        self.settings_version.fetch_add(1, Ordering::SeqCst);
         let mut kicks = Kicks::new();
         let subject = shard(&self.subjects, user).write().remove(&user);
         if let Some(subject) = subject {
@@ -353,22 +354,22 @@ impl Hub {
         let audience = self.settings.audience;
         loop {
             let (facts, settings) = self.versions(viewer);
-            let known: Vec<UserId> = if announce {
-                viewer.interests.lock().iter().map(|s| s.id).collect()
-            } else {
-                Vec::new()
-            };
+            // Also what an earlier turn has registered by facts that were old.
+            let known: Vec<UserId> = viewer.interests.lock().iter().map(|s| s.id).collect();
             let rows = self
                 .store
-                .interests(viewer.id, audience.followers(), audience.partners(), known)
+                .interests(
+                    viewer.id,
+                    audience.followers(),
+                    audience.partners(),
+                    known.clone(),
+                )
                 .await?;
-            self.register_all(viewer, rows, settings, announce);
+            self.register_all(viewer, &known, rows, settings, announce);
             if self.versions(viewer) == (facts, settings) {
-                break;
+                return Ok(());
             }
         }
-        self.undo_if_gone(viewer);
-        Ok(())
     }
 
     /// Reads the facts of a few pairs again and registers them.
@@ -384,13 +385,11 @@ impl Hub {
                 .store
                 .interests(viewer.id, false, false, subjects.clone())
                 .await?;
-            self.register_all(viewer, rows, settings, announce);
+            self.register_all(viewer, &subjects, rows, settings, announce);
             if self.versions(viewer) == (facts, settings) {
-                break;
+                return Ok(());
             }
         }
-        self.undo_if_gone(viewer);
-        Ok(())
     }
 
     fn versions(&self, viewer: &ViewerNode) -> (u64, u64) {
@@ -400,33 +399,41 @@ impl Hub {
         )
     }
 
+    /// Registers the viewer by `rows`; those of `asked` who have no row are no longer there.
     fn register_all(
         &self,
         viewer: &Arc<ViewerNode>,
+        asked: &[UserId],
         rows: Vec<Interest>,
         settings_read: u64,
         announce: bool,
     ) {
         let mut kicks = Kicks::new();
-        let mut added = Vec::new();
-        let mut removed = HashSet::new();
+        let mut touched: HashSet<UserId> = asked.iter().copied().collect();
+        let mut registered = Vec::new();
+        let mut interests = viewer.interests.lock();
         for row in rows {
+            touched.insert(row.id);
             let (subject, is_registered) =
                 self.register(viewer, &row, settings_read, announce, &mut kicks);
             if is_registered {
-                added.push(subject);
-            } else {
-                removed.insert(subject.id);
+                registered.push(subject);
             }
         }
-        let mut interests = viewer.interests.lock();
-        let present: HashSet<UserId> = interests.iter().map(|s| s.id).collect();
-        interests.retain(|s| !removed.contains(&s.id));
-        let more = added.len().saturating_sub(interests.len());
-        interests.reserve_exact(more);
-        interests.extend(added.into_iter().filter(|s| !present.contains(&s.id)));
+        let present: HashSet<UserId> = registered.iter().map(|s| s.id).collect();
+        for erased in interests
+            .iter()
+            .filter(|s| touched.contains(&s.id) && !present.contains(&s.id))
+        {
+            erased.leave(viewer);
+        }
+        interests.retain(|s| !touched.contains(&s.id));
+        interests.reserve_exact(registered.len());
+        interests.append(&mut registered);
         drop(interests);
-        removed.into_iter().for_each(|subject| self.retire(subject));
+        for subject in touched.difference(&present) {
+            self.retire(*subject);
+        }
         flush(kicks);
     }
 
@@ -438,47 +445,38 @@ impl Hub {
         announce: bool,
         kicks: &mut Kicks,
     ) -> (Arc<Subject>, bool) {
+        let is_current = || self.settings_version.load(Ordering::SeqCst) == settings_read;
         loop {
-            // A setting that changed since the row was read is not to be overwritten by the row.
-            let is_current = self.settings_version.load(Ordering::SeqCst) == settings_read;
-            let setting = is_current.then_some(row.activity_status);
-            let subject = self.subject_for(row, setting);
+            let subject = self.subject_for(row, kicks);
             let registration = Registration {
                 facts: row.facts,
                 in_audience: self.settings.audience.includes(row.facts),
-                setting,
+                setting: row.activity_status,
                 username: row.username.shared(),
                 announce,
             };
             // Let go of in between: it is made anew.
             if let Ok(is_registered) =
-                subject.register(viewer, registration, self.clock.now(), kicks)
+                subject.register(viewer, registration, is_current, self.clock.now(), kicks)
             {
                 return (subject, is_registered);
             }
         }
     }
 
-    fn subject_for(&self, row: &Interest, setting: Option<ActivityStatus>) -> Arc<Subject> {
+    fn subject_for(&self, row: &Interest, kicks: &mut Kicks) -> Arc<Subject> {
         if let Some(subject) = self.subject(row.id) {
             return subject;
         }
         let subject = shard(&self.subjects, row.id)
             .write()
             .entry(row.id)
-            .or_insert_with(|| {
-                Arc::new(Subject::new(
-                    row.id,
-                    row.username.shared(),
-                    setting,
-                    row.last_seen,
-                ))
-            })
+            .or_insert_with(|| Arc::new(Subject::new(row.id, row.username.shared(), row.last_seen)))
             .clone();
         // In the map first, then the tracker's word: a transition in between reaches the subject by itself, and
-        // the later version stands.
+        // the later version stands. Others may have found it in the map and registered meanwhile.
         if let Some(standing) = self.tracker.standing(row.id) {
-            subject.adopt(standing, self.clock.now());
+            subject.adopt(standing, self.clock.now(), kicks);
         }
         subject
     }
@@ -491,13 +489,8 @@ impl Hub {
         }
     }
 
-    fn undo_if_gone(&self, viewer: &Arc<ViewerNode>) {
-        if viewer.is_gone.load(Ordering::SeqCst) {
-            self.forget_interests(viewer);
-        }
-    }
-
     fn drop_unneeded(&self, viewer: &Arc<ViewerNode>, subjects: impl IntoIterator<Item = UserId>) {
+        let mut interests = viewer.interests.lock();
         let dropped: HashSet<UserId> = subjects
             .into_iter()
             .filter(|id| {
@@ -505,7 +498,8 @@ impl Hub {
                     .is_some_and(|subject| subject.drop_if_unneeded(viewer))
             })
             .collect();
-        viewer.interests.lock().retain(|s| !dropped.contains(&s.id));
+        interests.retain(|s| !dropped.contains(&s.id));
+        drop(interests);
         dropped.into_iter().for_each(|id| self.retire(id));
     }
 
@@ -531,3 +525,6 @@ impl Subscriber for Hub {
         flush(kicks);
     }
 }
+
+#[cfg(test)]
+mod tests;

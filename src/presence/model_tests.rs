@@ -6,4 +6,4 @@
 mod model;
 mod steps;
 mod storm;
-mod world;
+pub(in crate::presence) mod world;

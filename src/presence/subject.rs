@@ -46,7 +46,7 @@ pub(super) struct ViewerNode {
     pub interests: Mutex<Vec<Arc<Subject>>>,
     /// Grows when facts about this user changed, so that a load that read older ones begins again.
     pub facts_version: AtomicU64,
-    /// The last connection is gone; whatever is registered now must be taken back.
+    /// The last connection is gone; nothing is registered any more.
     pub is_gone: AtomicBool,
     /// One load at a time.
     pub load: tokio::sync::Mutex<bool>,
@@ -171,8 +171,8 @@ struct State {
 pub(super) struct Registration {
     pub facts: PairFacts,
     pub in_audience: bool,
-    /// The subject's setting, unless what was read may be older than what is known.
-    pub setting: Option<ActivityStatus>,
+    /// The subject's setting as it was read.
+    pub setting: ActivityStatus,
     pub username: Arc<str>,
     /// Joining an audience pushes the current state if online; at the first load the snapshot says it instead.
     pub announce: bool,
@@ -187,18 +187,13 @@ fn hash(viewer: UserId) -> u64 {
 }
 
 impl Subject {
-    /// As the store has them. Without a setting that is known to be current they hide, until it is read.
-    pub fn new(
-        id: UserId,
-        username: Arc<str>,
-        setting: Option<ActivityStatus>,
-        last_seen: Option<Timestamp>,
-    ) -> Self {
+    /// As the store has them. They hide until somebody registers with a setting that is current.
+    pub fn new(id: UserId, username: Arc<str>, last_seen: Option<Timestamp>) -> Self {
         Self {
             id,
             state: Mutex::new(State {
                 username,
-                setting: setting.unwrap_or(ActivityStatus::Nobody),
+                setting: ActivityStatus::Nobody,
                 standing: Standing {
                     version: 0,
                     is_online: false,
@@ -213,12 +208,14 @@ impl Subject {
         }
     }
 
-    /// Takes a newer standing without telling anybody: for a subject that was just made.
-    pub fn adopt(&self, standing: Standing, now: Timestamp) {
+    /// Takes a newer standing for a subject that was just made, and tells those who have registered already: the
+    /// transition to it may have been published before there was a subject.
+    pub fn adopt(&self, standing: Standing, now: Timestamp, kicks: &mut Kicks) {
         let mut state = self.state.lock();
         if standing.version > state.standing.version {
             state.standing = standing;
             state.at = now;
+            state.tell_all(self.id, now, kicks);
         }
     }
 
@@ -281,11 +278,16 @@ impl Subject {
     }
 
     /// Registers a viewer, or gives it other facts, and tells it what changes by that. An entry that is neither in
-    /// the audience nor watched is removed. Returns whether there is an entry afterwards.
+    /// the audience nor watched is removed. Returns whether there is an entry afterwards; a viewer that is gone gets
+    /// none, since its user may be back as another.
+    ///
+    /// `is_current` says whether no setting was changed since `new` was read; a change that comes later waits for the
+    /// lock under which this is asked.
     pub fn register(
         &self,
         viewer: &Arc<ViewerNode>,
         new: Registration,
+        is_current: impl FnOnce() -> bool,
         now: Timestamp,
         kicks: &mut Kicks,
     ) -> Result<bool, Gone> {
@@ -294,9 +296,13 @@ impl Subject {
         if state.is_gone {
             return Err(Gone);
         }
+        if viewer.is_gone.load(Ordering::SeqCst) {
+            return Ok(false);
+        }
         state.username = new.username;
-        if let Some(setting) = new.setting {
-            state.setting = setting;
+        let changes_setting = state.setting != new.setting && is_current();
+        if changes_setting {
+            state.setting = new.setting;
         }
         let watched = viewer.is_watching(self.id);
         let mut updates = Updates::new(self.id, &state.username, now);
@@ -316,7 +322,6 @@ impl Subject {
                 }
                 if !new.in_audience && !watched {
                     entry.remove();
-                    return Ok(false);
                 }
             }
             Err(_) if new.in_audience || watched => {
@@ -334,9 +339,12 @@ impl Subject {
                     .watchers
                     .insert_unique(hash(viewer.id), watcher, |w| hash(w.viewer.id));
             }
-            Err(_) => return Ok(false),
+            Err(_) => {}
         }
-        Ok(true)
+        if changes_setting {
+            state.tell_all(self.id, now, kicks);
+        }
+        Ok(new.in_audience || watched)
     }
 
     /// Removes a viewer that is gone. An entry that a later node of the same user has taken over stays.
@@ -353,10 +361,10 @@ impl Subject {
     }
 
     /// After `unwatch`: removes the entry unless the viewer is in the audience or another connection watches.
-    pub fn drop_if_unneeded(&self, viewer: &ViewerNode) -> bool {
+    pub fn drop_if_unneeded(&self, viewer: &Arc<ViewerNode>) -> bool {
         let mut state = self.state.lock();
         let watched = viewer.is_watching(self.id);
-        let unneeded = |w: &Watcher| w.viewer.id == viewer.id && !w.in_audience && !watched;
+        let unneeded = |w: &Watcher| Arc::ptr_eq(&w.viewer, viewer) && !w.in_audience && !watched;
         match state.watchers.find_entry(hash(viewer.id), unneeded) {
             Ok(entry) => {
                 entry.remove();

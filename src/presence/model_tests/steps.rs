@@ -133,7 +133,11 @@ impl Run {
         self.world
             .service
             .closed(self.user(connection.user), ConnectionId(id), at, ending);
-        self.gone(id, at, matches!(ending, Ending::SignedOut | Ending::Revoked));
+        self.gone(
+            id,
+            at,
+            matches!(ending, Ending::SignedOut | Ending::Revoked),
+        );
         format!("{id} of {} ends: {ending:?}", connection.user)
     }
 
@@ -294,10 +298,10 @@ impl Run {
         };
         let whom = self.who();
         let user = self.user(connection.user);
-        let undone = self
-            .world
-            .service
-            .unwatch(user, ConnectionId(id), Whom::Ids(vec![self.user(whom)]));
+        let undone =
+            self.world
+                .service
+                .unwatch(user, ConnectionId(id), Whom::Ids(vec![self.user(whom)]));
         undone.await.expect("unwatched");
         let model = self.model.connections.get_mut(&id).expect("is there");
         model.watching.remove(&whom);
@@ -375,8 +379,10 @@ impl Run {
             let is_new = !before.connections.contains_key(id);
             for subject in 0..PEOPLE {
                 let user = self.world.users[subject];
-                let (was_told, is_told) =
-                    (before.is_told(*id, subject), self.model.is_told(*id, subject));
+                let (was_told, is_told) = (
+                    before.is_told(*id, subject),
+                    self.model.is_told(*id, subject),
+                );
                 let view = self.model.view(viewer, subject);
                 let has_changed = before.view(viewer, subject) != view;
                 let count = pushed.get(&user).copied().unwrap_or(0);
@@ -384,9 +390,8 @@ impl Run {
                     && !before.in_audience(viewer, subject)
                     && !is_new
                     && !was_told;
-                let expected = usize::from(
-                    (was_told && has_changed) || (joins && view.0 == Status::Online),
-                );
+                let expected =
+                    usize::from((was_told && has_changed) || (joins && view.0 == Status::Online));
                 assert_eq!(
                     count, expected,
                     "{step}: pushes about {subject} to {id} of {viewer}; told before {was_told}, \
