@@ -365,6 +365,8 @@ impl Hub {
                     known.clone(),
                 )
                 .await?;
+            #[cfg(test)]
+            super::model_tests::chance().await;
             self.register_all(viewer, &known, rows, settings, announce);
             if self.versions(viewer) == (facts, settings) {
                 return Ok(());
@@ -385,6 +387,8 @@ impl Hub {
                 .store
                 .interests(viewer.id, false, false, subjects.clone())
                 .await?;
+            #[cfg(test)]
+            super::model_tests::chance().await;
             self.register_all(viewer, &subjects, rows, settings, announce);
             if self.versions(viewer) == (facts, settings) {
                 return Ok(());

@@ -7,3 +7,16 @@ mod model;
 mod steps;
 mod storm;
 pub(in crate::presence) mod world;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+static STORMY: AtomicBool = AtomicBool::new(false);
+
+/// Stands between a read and what is done with it. In a storm it sometimes takes a while, so that what can overtake
+/// does.
+pub(super) async fn chance() {
+    if STORMY.load(Ordering::Relaxed) && rand::random_ratio(1, 3) {
+        tokio::time::sleep(Duration::from_millis(rand::random_range(0..8))).await;
+    }
+}

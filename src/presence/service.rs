@@ -203,22 +203,38 @@ impl PresenceService {
     /// # Errors
     /// Nothing has changed when it is refused.
     pub async fn open(&self, new: NewConnection, role: Role) -> Result<Opened, OpenError> {
-        let (user, link) = (new.user_id, new.link.clone());
-        let row = self.privacy(user).await?.ok_or(Error::Unauthorized)?;
+        let user = new.user_id;
         let id = self.0.tracker.next_connection();
-        let taken = match self.0.hub.join(user, role, row, id, link).await {
-            Ok(snapshot) => self
-                .0
-                .tracker
-                .attach(id, new)
-                .map(|()| Opened { id, snapshot })
-                .map_err(OpenError::from),
-            Err(error) => Err(OpenError::Service(error.into())),
-        };
+        let taken = self.try_open(id, new, role).await;
         if taken.is_err() {
             self.0.hub.leave(user, id);
         }
         taken
+    }
+
+    async fn try_open(
+        &self,
+        id: ConnectionId,
+        new: NewConnection,
+        role: Role,
+    ) -> Result<Opened, OpenError> {
+        let (user, link) = (new.user_id, new.link.clone());
+        // Only a host's token claims more than the user's own row, which is newer than what was remembered of it.
+        let role = match new.credential {
+            Credential::SignIn(_) => Role::User,
+            Credential::Jwt { .. } => role,
+        };
+        let row = self.privacy(user).await?.ok_or(Error::Unauthorized)?;
+        #[cfg(test)]
+        super::model_tests::chance().await;
+        let joined = self.0.hub.join(user, role, row, id, link).await;
+        let snapshot = joined.map_err(Error::from)?;
+        // A change in between may not have found the viewer that was made from the row.
+        if !self.settle_privacy(user, Some(row)).await? {
+            return Err(Error::Unauthorized.into());
+        }
+        self.0.tracker.attach(id, new)?;
+        Ok(Opened { id, snapshot })
     }
 
     /// A connection ended at `at`; what the server itself ended is counted already.
@@ -531,12 +547,29 @@ impl PresenceService {
     /// A user's row was changed: what they show and see follows.
     pub async fn user_changed(&self, user: UserId) {
         self.forget_privacy(user);
-        match self.privacy(user).await {
-            Ok(Some(row)) => self.0.hub.privacy_changed(user, row),
-            Ok(None) => self.user_erased(user),
+        match self.settle_privacy(user, None).await {
+            Ok(true) => {}
+            Ok(false) => self.user_erased(user),
             Err(error) => {
                 warn!(%error, %user, "a changed user could not be read; trying again");
                 self.0.stale.notify_one();
+            }
+        }
+    }
+
+    /// Tells the hub of a user's row until the last it was told is the one there is: of two changes at once the
+    /// older may be told later. `false` when there is no such user.
+    async fn settle_privacy(&self, user: UserId, mut told: Option<Privacy>) -> Result<bool> {
+        loop {
+            match self.privacy(user).await? {
+                Some(row) if told == Some(row) => return Ok(true),
+                Some(row) => {
+                    #[cfg(test)]
+                    super::model_tests::chance().await;
+                    self.0.hub.privacy_changed(user, row);
+                    told = Some(row);
+                }
+                None => return Ok(false),
             }
         }
     }

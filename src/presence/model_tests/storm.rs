@@ -112,6 +112,7 @@ async fn check(world: &World, client: &Client, beliefs: &Beliefs, round: u64) {
 }
 
 async fn storm(audience: Audience) {
+    super::STORMY.store(true, std::sync::atomic::Ordering::Relaxed);
     for round in 0..ROUNDS {
         let world = Arc::new(World::new(audience, Duration::ZERO, PEOPLE).await);
         let (first, others) = world.users.split_first().expect("people");
