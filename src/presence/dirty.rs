@@ -3,7 +3,7 @@
 use crate::model::{SessionId, SessionRow, SignInId, Timestamp, UserId};
 use crate::store::{FlushBatch, PresenceColumns};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tokio::sync::Notify;
 
 /// The dirty set. Bounded by the number of users, sessions and sign-ins: a newer value replaces an older one.
@@ -19,8 +19,8 @@ struct Changed {
     sessions: HashMap<SessionId, SessionRow>,
     active: HashMap<UserId, Timestamp>,
     used: HashMap<SignInId, Timestamp>,
-    /// Something was taken and is neither written nor put back.
-    in_flight: bool,
+    /// Whose columns were taken and are neither written nor put back; `None` when nothing was.
+    writing: Option<HashSet<UserId>>,
 }
 
 impl Changed {
@@ -60,10 +60,11 @@ impl Dirty {
         self.notify.notify_one();
     }
 
-    /// Whether the store holds everything: nothing waits and nothing is being written.
-    pub fn is_clean(&self) -> bool {
+    /// Whether the store has a user's presence columns: none wait and none are being written.
+    pub fn is_written(&self, user: UserId) -> bool {
         let changed = self.changed.lock();
-        changed.is_empty() && !changed.in_flight
+        let writing = changed.writing.as_ref();
+        !changed.presence.contains_key(&user) && writing.is_none_or(|users| !users.contains(&user))
     }
 
     /// Users and sessions that wait to be written.
@@ -89,7 +90,7 @@ impl Dirty {
             return None;
         }
         let changed = std::mem::take(&mut *held);
-        held.in_flight = true;
+        held.writing = Some(changed.presence.keys().copied().collect());
         Some(FlushBatch {
             presence: changed.presence.into_values().collect(),
             sessions: changed.sessions.into_values().collect(),
@@ -100,13 +101,13 @@ impl Dirty {
 
     /// What was taken is in the store.
     pub fn written(&self) {
-        self.changed.lock().in_flight = false;
+        self.changed.lock().writing = None;
     }
 
     /// Puts back what could not be written, under whatever has changed since.
     pub fn put_back(&self, batch: FlushBatch) {
         let mut changed = self.changed.lock();
-        changed.in_flight = false;
+        changed.writing = None;
         for columns in batch.presence {
             let newer = changed.presence.entry(columns.user_id).or_insert(columns);
             newer.last_seen = newer.last_seen.max(columns.last_seen);
@@ -147,7 +148,7 @@ mod tests {
         dirty.presence(columns(true, None));
         dirty.active(UserId(1), None, Timestamp::from_millis(7));
         dirty.put_back(failed);
-        assert!(!dirty.is_clean());
+        assert!(!dirty.is_written(UserId(1)) && dirty.is_written(UserId(2)));
         let batch = dirty.take().expect("merged");
         assert_eq!(
             batch.presence,
@@ -155,8 +156,8 @@ mod tests {
             "online is newer, last seen must not be lost"
         );
         assert_eq!(batch.active, [(UserId(1), Timestamp::from_millis(9))]);
-        assert!(!dirty.is_clean(), "taken is not yet written");
+        assert!(!dirty.is_written(UserId(1)), "taken is not yet written");
         dirty.written();
-        assert!(dirty.is_clean());
+        assert!(dirty.is_written(UserId(1)));
     }
 }

@@ -8,9 +8,13 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::time::DelayQueue;
 
+/// The wheel has no room for more than two years, and panics.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Things that fall due. Nothing is ever taken back: whoever is called looks whether it still matters.
 ///
-/// Bounded by what schedules it: a user or a connection has at most a few entries at a time.
+/// Bounded by what schedules it: each disconnection leaves entries for the time of a grace and of a resumption, and
+/// each connection one that comes round.
 pub struct Timers<T> {
     queue: Mutex<DelayQueue<T>>,
 }
@@ -23,9 +27,15 @@ impl<T: Send + 'static> Timers<T> {
         })
     }
 
-    /// Has `item` fall due `after` from now.
+    /// Has `item` fall due `after` from now, or in a year if that is sooner.
     pub fn schedule(&self, after: Duration, item: T) {
-        self.queue.lock().insert(item, after);
+        self.queue.lock().insert(item, after.min(LONGEST));
+    }
+
+    /// How much is still to fall due.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.queue.lock().len()
     }
 
     /// Calls `fire` for each thing as it falls due, until `stop`.

@@ -24,6 +24,9 @@ const SHARDS: usize = 64;
 /// How often somebody who is gone is looked at again until they can be forgotten, at the least.
 const FORGET_AFTER: Duration = Duration::from_secs(10);
 
+/// How often a connection whose credential ends later is looked at.
+const EXPIRY_LOOK: Duration = Duration::from_secs(600);
+
 /// Settings of the tracker.
 #[derive(Clone, Copy, Debug)]
 pub struct TrackerSettings {
@@ -46,8 +49,8 @@ pub struct TooMany;
 pub(super) enum Due {
     /// A grace, by its serial.
     Grace(UserId, u64),
-    /// A credential.
-    Expiry(UserId, ConnectionId),
+    /// A credential that ends then, or a look whether the connection is still there.
+    Expiry(UserId, ConnectionId, Timestamp),
     /// Time to see whether a user who went offline can be forgotten.
     Forget(UserId),
 }
@@ -155,10 +158,7 @@ impl Tracker {
         }
         let user = new.user_id;
         let now = self.clock.now();
-        if let Some(until) = new.expires_at {
-            self.timers
-                .schedule(until.since(now), Due::Expiry(user, id));
-        }
+        let expires_at = new.expires_at;
         let changed = self.change(user, Some(new.username.clone()), |tracked, rules| {
             // Looked at under the lock: `shut_down` passes every shard after it has closed.
             let is_closed = self.is_closed.load(Ordering::SeqCst);
@@ -167,12 +167,14 @@ impl Tracker {
             }
             Some(tracked.attach(id, new, now, rules))
         });
-        if changed {
-            Ok(())
-        } else {
+        if !changed {
             self.connections.fetch_sub(1, Ordering::Relaxed);
-            Err(TooMany)
+            return Err(TooMany);
         }
+        if let Some(until) = expires_at {
+            self.schedule_expiry(user, id, until);
+        }
+        Ok(())
     }
 
     /// Brings a connection to the foreground or to the background, at its client's word.
@@ -222,7 +224,7 @@ impl Tracker {
             Due::Grace(user, serial) => {
                 self.change(user, None, |tracked, _| Some(tracked.grace_over(serial)));
             }
-            Due::Expiry(user, id) => self.expire(user, id),
+            Due::Expiry(user, id, until) => self.expire(user, id, until),
             Due::Forget(user) => self.forget(user),
         }
     }
@@ -251,7 +253,14 @@ impl Tracker {
         links
     }
 
-    fn expire(&self, user: UserId, id: ConnectionId) {
+    /// A credential may last for years and a connection for seconds: what was scheduled for the one must not stay for
+    /// as long as the other.
+    fn schedule_expiry(&self, user: UserId, id: ConnectionId, until: Timestamp) {
+        let left = until.since(self.clock.now()).min(EXPIRY_LOOK);
+        self.timers.schedule(left, Due::Expiry(user, id, until));
+    }
+
+    fn expire(&self, user: UserId, id: ConnectionId, until: Timestamp) {
         let find = |tracked: &Tracked| {
             tracked
                 .connections
@@ -261,6 +270,9 @@ impl Tracker {
         };
         let link = self.shard(user).lock().get(&user).and_then(find);
         if let Some(link) = link {
+            if self.clock.now() < until {
+                return self.schedule_expiry(user, id, until);
+            }
             self.detach(user, id, self.clock.now(), ending_of(CloseReason::Expired));
             link.close(CloseReason::Expired);
         }
@@ -274,7 +286,7 @@ impl Tracker {
         if tracked.standing.is_online || !tracked.connections.is_empty() {
             return;
         }
-        if self.dirty.is_clean() && tracked.is_idle(self.clock.now(), self.rules()) {
+        if self.dirty.is_written(user) && tracked.is_idle(self.clock.now(), self.rules()) {
             shard.remove(&user);
             return;
         }
@@ -369,3 +381,6 @@ const fn ending_of(reason: CloseReason) -> Ending {
         CloseReason::Expired | CloseReason::Revoked => Ending::Revoked,
     }
 }
+
+#[cfg(test)]
+mod tests;
