@@ -9,7 +9,7 @@ pub(crate) mod dirty;
 pub mod hub;
 pub mod link;
 #[cfg(test)]
-mod model_tests;
+pub(crate) mod model_tests;
 mod service;
 mod subject;
 pub(crate) mod timers;

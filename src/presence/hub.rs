@@ -313,7 +313,7 @@ impl Hub {
 
     /// How many subjects and viewers it holds.
     #[cfg(test)]
-    pub(super) fn held(&self) -> (usize, usize) {
+    pub(crate) fn held(&self) -> (usize, usize) {
         let subjects = self.subjects.iter().map(|shard| shard.read().len()).sum();
         let viewers = self.viewers.iter().map(|shard| shard.read().len()).sum();
         (subjects, viewers)

@@ -6,7 +6,7 @@
 mod model;
 mod steps;
 mod storm;
-pub(in crate::presence) mod world;
+pub(crate) mod world;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

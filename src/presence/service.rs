@@ -186,7 +186,7 @@ impl PresenceService {
     }
 
     #[cfg(test)]
-    pub(super) fn hub(&self) -> &Hub {
+    pub(crate) fn hub(&self) -> &Hub {
         &self.0.hub
     }
 

@@ -79,7 +79,7 @@ impl Client {
         client: ClientInfo,
         link: Arc<L>,
     ) -> Result<(Self, Vec<Seen>), WireError> {
-        let Principal::User(user) = identity.principal else {
+        let Principal::User(user) = identity.principal.clone() else {
             return Err(WireError::new(
                 "unauthorized",
                 "API keys cannot open realtime connections",
@@ -116,6 +116,11 @@ impl Client {
             link,
             limiter: RateLimiter::direct(quota),
         };
+        // Whoever revoked the credential since it was checked may not have found this connection to end.
+        if let Err(error) = shared.auth.renew(&identity).await {
+            client.closed(shared.clock.now(), Ending::Revoked);
+            return Err(error.into());
+        }
         client.touch();
         Ok((client, opened.snapshot))
     }
@@ -161,7 +166,7 @@ impl Client {
         }
     }
 
-    /// The connection ended at `at`.
+    /// The connection ended at `at`. Only the first call counts.
     pub(super) fn closed(&self, at: Timestamp, ending: Ending) {
         self.shared
             .presence
@@ -177,9 +182,19 @@ impl Client {
     }
 }
 
+impl Drop for Client {
+    /// Only a panic leaves a client open to here. Nobody may stay online for it.
+    fn drop(&mut self) {
+        self.closed(self.shared.clock.now(), Ending::Lost);
+    }
+}
+
 fn watch_error(error: WatchError) -> WireError {
     match error {
         WatchError::TooMany => WireError::new("limit_exceeded", error.to_string()),
         WatchError::Store(error) => crate::error::Error::from(error).into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

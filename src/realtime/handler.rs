@@ -84,7 +84,8 @@ impl SocketHandler {
         });
         link.hold_presence();
         let opened = Client::open(shared, identity, device_id, peer.info, link.clone()).await;
-        let (client, snapshot) = opened?;
+        // A client may try again on the same transport, and hears nothing as long as anything holds.
+        let (client, snapshot) = opened.inspect_err(|_| link.release_presence())?;
         link.emitter
             .emit_frame(snapshot_frame(Protocol::SocketIo, &snapshot));
         link.release_presence();

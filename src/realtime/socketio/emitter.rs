@@ -18,7 +18,7 @@ pub struct Emitter {
 }
 
 impl Emitter {
-    pub(super) fn new(outbox: Arc<Outbox>, namespace: &str) -> Self {
+    pub(in crate::realtime) fn new(outbox: Arc<Outbox>, namespace: &str) -> Self {
         let namespace = (namespace != "/").then(|| namespace.into());
         Self { outbox, namespace }
     }
