@@ -18,7 +18,7 @@ use crate::realtime::flusher::Flusher;
 use crate::realtime::frame::Frame;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use queue::{Class, Queue};
+use queue::{Class, Load, Queue};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -224,9 +224,13 @@ impl Outbox {
 
     /// Whether so many replies wait that no more requests should be read.
     pub fn is_congested(&self) -> bool {
+        let replies = self.state.lock().queue.replies;
+        self.congests(replies)
+    }
+
+    fn congests(&self, replies: Load) -> bool {
         let limits = self.flusher.limits();
-        let load = self.state.lock().queue.replies;
-        load.frames >= limits.reply_frames || load.bytes >= limits.reply_bytes
+        replies.frames >= limits.reply_frames || replies.bytes >= limits.reply_bytes
     }
 
     /// Whether the socket took no more when last written to.

@@ -93,10 +93,7 @@ impl Outbox {
             }
             Sink::Ended => return Drained::Busy,
         };
-        let limits = self.flusher.limits();
-        let congested = state.queue.replies.frames >= limits.reply_frames
-            || state.queue.replies.bytes >= limits.reply_bytes;
-        let result = self.drain(&mut state, |io| half.try_write_vectored(io));
+        let (result, congested) = self.drain(&mut state, |io| half.try_write_vectored(io));
         match &mut state.sink {
             Sink::Tcp(slot) => *slot = Some(half),
             _ => {
@@ -133,7 +130,7 @@ impl Outbox {
     ) -> Drained {
         let mut state = self.state.lock();
         state.full = false;
-        self.drain(&mut state, write)
+        self.drain(&mut state, write).0
     }
 
     /// The socket can be written again.
@@ -141,13 +138,16 @@ impl Outbox {
         self.state.lock().full = false;
     }
 
+    /// Writes until nothing is left or the socket takes no more; also whether there were so many replies at any time
+    /// that the task may have stopped reading. It may while this writes, finding the socket busy.
     fn drain(
         &self,
         state: &mut MutexGuard<'_, State>,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> Drained {
+    ) -> (Drained, bool) {
         let mut batch = BATCH_MEMORY.take();
         let mut result = Drained::Empty;
+        let mut congested = false;
         while state.queue.is_ready() {
             let partial = state.queue.take(&mut batch);
             let written = MutexGuard::unlocked(state, || {
@@ -160,6 +160,7 @@ impl Outbox {
                     }
                 }
             });
+            congested |= self.congests(state.queue.replies);
             let frames = batch.len() as u64;
             let (bytes, end) = match written {
                 Ok(0) => (0, Some(Drained::Failed)),
@@ -185,7 +186,7 @@ impl Outbox {
         }
         // Room for one batch is kept a thread, not a connection.
         BATCH_MEMORY.set(batch);
-        result
+        (result, congested)
     }
 
     /// Takes what waits as the body of a polling response of about `max_bytes`, at least one packet; `None` if nothing
@@ -317,6 +318,25 @@ mod tests {
             }
         }
         assert!(reader.await.expect("no panic"), "a frame came in pieces");
+    }
+
+    #[test]
+    fn replies_that_pile_up_while_another_thread_writes_are_noticed() {
+        let it = outbox();
+        it.push(Frame::text("x"));
+        let mut state = it.state.lock();
+        let mut first = true;
+        let outcome = it.drain(&mut state, |io| {
+            if std::mem::take(&mut first) {
+                for _ in 0..it.flusher.limits().reply_frames {
+                    it.push_reply(Frame::text("y"));
+                }
+                // The task stops reading here, and nothing but this thread can wake it.
+                assert!(it.is_congested());
+            }
+            Ok(io.iter().map(|slice| slice.len()).sum())
+        });
+        assert_eq!(outcome, (Drained::Empty, true));
     }
 
     #[tokio::test]
