@@ -51,7 +51,6 @@ use socketio::{Engine, SocketIo};
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -131,8 +130,8 @@ struct Inner {
     tasks: TaskTracker,
     /// Stops what serves the connections, once they are gone.
     stop: CancellationToken,
-    /// No connection is taken any more.
-    is_stopping: AtomicBool,
+    /// No connection is taken any more, and those that are not signed in yet are closed.
+    stopping: CancellationToken,
 }
 
 impl Realtime {
@@ -175,7 +174,7 @@ impl Realtime {
             raw_heartbeat,
             tasks,
             stop,
-            is_stopping: AtomicBool::new(false),
+            stopping: CancellationToken::new(),
         });
         let handler = SocketHandler(shared.clone());
         let engine = SocketIo::new(handler, engine_settings, &shared.flusher);
@@ -218,10 +217,9 @@ impl Realtime {
     ///
     /// Polls are still answered meanwhile: a client that polls is told on its next one.
     pub async fn shut_down(&self, links: Vec<Arc<dyn Link>>) {
-        self.shared.is_stopping.store(true, Ordering::SeqCst);
+        self.shared.stopping.cancel();
         for link in links {
-            let after = rand::rng().random_range(Duration::ZERO..RECONNECT_SPREAD);
-            link.shut_down(after);
+            link.shut_down(reconnect_after());
         }
         self.engine.shutdown().await;
         self.shared.stop.cancel();
@@ -241,7 +239,7 @@ impl Inner {
     }
 
     fn check_running(&self) -> Result<(), Refusal> {
-        if self.is_stopping.load(Ordering::SeqCst) {
+        if self.stopping.is_cancelled() {
             return Err(Refusal::Service(Error::Unavailable));
         }
         Ok(())
@@ -273,6 +271,11 @@ impl Inner {
             wire::presence_update(protocol, update).wire().clone()
         }))
     }
+}
+
+/// Each client's own, so that they do not all come back at once.
+fn reconnect_after() -> Duration {
+    rand::rng().random_range(Duration::ZERO..RECONNECT_SPREAD)
 }
 
 fn message_frame(protocol: Protocol, message: &Encoded<NewMessage>) -> Frame {

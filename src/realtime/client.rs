@@ -197,4 +197,4 @@ fn watch_error(error: WatchError) -> WireError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -124,8 +124,9 @@ async fn begin(
         Some(checked) => checked,
         None => {
             let late = |_| Some(rejected(close_code::NO_AUTH, "no auth in time"));
-            let first = tokio::time::timeout(AUTH_TIME, first_frame(socket)).await;
-            let (auth, ack) = first.map_err(late)??;
+            let first = tokio::time::timeout(AUTH_TIME, first_frame(socket));
+            let first = shared.stopping.run_until_cancelled(first).await;
+            let (auth, ack) = first.ok_or_else(stopping)?.map_err(late)??;
             let checked = match &auth.token {
                 Some(token) => shared.auth.authenticate(token).await,
                 None => Err(Error::Unauthorized),
@@ -147,7 +148,13 @@ async fn begin(
     });
     link.hold_presence();
     let opened = Client::open(shared, identity, device_id, peer.info, link.clone()).await;
-    let (client, snapshot) = opened.map_err(|error| Some(reject(&outbox, error)))?;
+    let (client, snapshot) = opened.map_err(|error| {
+        if shared.stopping.is_cancelled() {
+            stopping()
+        } else {
+            Some(reject(&outbox, error))
+        }
+    })?;
     drop(admission);
     outbox.push(snapshot_frame(Protocol::Raw, &snapshot));
     link.release_presence();
@@ -235,6 +242,12 @@ fn rejected(code: u16, reason: &'static str) -> Rejected {
     Rejected(Close::server(code, reason))
 }
 
+/// The server stops: the client is to come back.
+fn stopping() -> Option<Rejected> {
+    let reason = wire::shutdown_reason(super::reconnect_after());
+    Some(Rejected(Close::server(close_code::SHUTDOWN, reason)))
+}
+
 /// Says why in an `error` event and closes with the code for it.
 fn reject(outbox: &Outbox, error: WireError) -> Rejected {
     let code = match error.code {
@@ -308,3 +321,6 @@ impl Link for RawLink {
             .request_close(Close::server(close_code::SHUTDOWN, reason));
     }
 }
+
+#[cfg(test)]
+mod tests;

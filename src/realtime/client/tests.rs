@@ -16,13 +16,13 @@ impl Answer for Ear {
     fn answer(&self, _: Option<u64>, _: Result<Value, WireError>) {}
 }
 
-struct Bench {
+pub struct Bench {
     world: World,
-    realtime: Realtime,
+    pub realtime: Realtime,
     auth: Auth,
 }
 
-async fn bench() -> Bench {
+pub async fn bench() -> Bench {
     let world = World::new(Audience::Contacts, Duration::from_secs(5), 1).await;
     let auth = Auth::new(
         world.store.clone(),
