@@ -81,10 +81,10 @@ impl App {
                 .begin_boot(clock.now())
                 .await
                 .context("cannot begin on this database")?;
-            presence.start(boot, &tasks);
             start_upkeep(&tasks, &store, boot, &clock);
             Some(boot)
         };
+        presence.start(boot, &tasks);
         start_polling(&tasks, &store, &auth, &presence).await?;
         let realtime = Realtime::start(
             auth.clone(),

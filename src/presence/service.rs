@@ -115,8 +115,9 @@ impl PresenceService {
         }))
     }
 
-    /// Starts the background work: timers, flush, and the repair of what the hub could not read.
-    pub fn start(&self, boot: BootId, tasks: &Tasks) {
+    /// Starts the background work: timers, flush, and the repair of what the hub could not read. Without a boot, on a
+    /// database that takes no writes, what would be written is dropped instead.
+    pub fn start(&self, boot: Option<BootId>, tasks: &Tasks) {
         let inner = self.0.clone();
         tasks.spawn("presence timers", move |stop| {
             let tracker = inner.tracker.clone();
@@ -143,7 +144,7 @@ impl PresenceService {
                         return;
                     }
                     // Once begun it is not cut off: what was taken must be written or put back.
-                    if !service.flush(boot).await {
+                    if !service.write(boot).await {
                         let _ = stop
                             .run_until_cancelled(tokio::time::sleep(RETRY_AFTER))
                             .await;
@@ -600,6 +601,17 @@ impl PresenceService {
         self.0.tracker.shut_down()
     }
 
+    async fn write(&self, boot: Option<BootId>) -> bool {
+        match boot {
+            Some(boot) => self.flush(boot).await,
+            None => {
+                drop(self.0.dirty.take());
+                self.0.dirty.written();
+                true
+            }
+        }
+    }
+
     /// Writes what changed since the last flush; `false` when the store could not take it, which keeps it for the
     /// next time.
     pub async fn flush(&self, boot: BootId) -> bool {
@@ -619,3 +631,6 @@ impl PresenceService {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
