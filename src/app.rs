@@ -150,7 +150,7 @@ impl App {
         self.services.finishing.wait().await;
         self.tasks.stop().await;
         if let Some(boot) = self.boot {
-            if !self.presence.flush(boot).await {
+            if !self.presence.finish(boot).await {
                 error!(
                     "the last changes could not be written; the next start repairs sessions and presence"
                 );

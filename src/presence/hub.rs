@@ -250,6 +250,13 @@ impl Hub {
         flush(kicks);
     }
 
+    /// A user has another name, by which updates call them from now on.
+    pub(super) fn renamed(&self, user: UserId, username: &Arc<str>) {
+        if let Some(subject) = self.subject(user) {
+            subject.rename(username.clone());
+        }
+    }
+
     /// A user was erased: to everybody they are never seen from now on.
     pub fn erased(&self, user: UserId) {
         // Who has read the row already must find that there is none.

@@ -466,7 +466,12 @@ impl PresenceService {
     /// `Conflict` when a unique value is taken.
     pub async fn update_user(&self, user: UserId, change: UserChange) -> Result<bool> {
         let concerns_privacy = change.activity_status.is_some() || change.role.is_some();
+        let name = change.username.clone();
         let is_there = self.0.store.update_user(user, change).await?;
+        if let Some(name) = name.filter(|_| is_there) {
+            self.0.tracker.renamed(user, &name.shared());
+            self.0.hub.renamed(user, &name.shared());
+        }
         if is_there && concerns_privacy {
             self.user_changed(user).await;
         }
@@ -594,10 +599,15 @@ impl PresenceService {
 
     // --- stopping -----------------------------------------------------------------------------------------
 
+    /// Writes everything, because the server stops; `false` when the store could not take it.
+    pub async fn finish(&self, boot: BootId) -> bool {
+        self.0.active.write_all();
+        self.flush(boot).await
+    }
+
     /// Ends every session and takes everybody offline. Nobody is told: the connections, which are returned, are to be
     /// told that the server stops. No connection is taken from now on.
     pub fn shut_down(&self) -> Vec<Arc<dyn Link>> {
-        self.0.active.write_all();
         self.0.tracker.shut_down()
     }
 

@@ -257,6 +257,11 @@ impl Subject {
         }
     }
 
+    /// The subject's name changed.
+    pub fn rename(&self, username: Arc<str>) {
+        self.state.lock().username = username;
+    }
+
     /// The subject's setting changed.
     pub fn set_setting(&self, setting: ActivityStatus, now: Timestamp, kicks: &mut Kicks) {
         let mut state = self.state.lock();

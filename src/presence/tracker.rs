@@ -138,6 +138,13 @@ impl Tracker {
         })
     }
 
+    /// A user has another name.
+    pub(super) fn renamed(&self, user: UserId, username: &Arc<str>) {
+        if let Some(tracked) = self.shard(user).lock().get_mut(&user) {
+            tracked.username = username.clone();
+        }
+    }
+
     /// A number for a connection that is about to be attached.
     pub fn next_connection(&self) -> ConnectionId {
         ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))

@@ -147,3 +147,55 @@ async fn a_setting_is_never_taken_back_by_an_older_one_and_all_are_told_of_a_new
     assert_eq!(statuses(&first), [Status::Offline]);
     assert_eq!(world.clock.now(), Timestamp::from_millis(1_800_000_000_000));
 }
+
+#[tokio::test(start_paused = true)]
+async fn within_the_gap_only_the_newest_state_waits_for_its_end() {
+    let hidden = Interest {
+        id: UserId(2),
+        username: crate::model::Username::new("bob").expect("a name"),
+        activity_status: ActivityStatus::Everyone,
+        last_seen: None,
+        facts: PairFacts::from_bits(PairFacts::FOLLOWS),
+    };
+    let (ear, now) = (Arc::new(Ear::default()), Timestamp::from_millis(5_000));
+    let node = Arc::new(ViewerNode::new(UserId(1), false, SHOWS));
+    node.listeners.lock().push(Listener {
+        id: ConnectionId(1),
+        link: ear.clone(),
+        watching: None,
+    });
+    let bob = Subject::new(hidden.id, hidden.username.shared(), None);
+    let registration = Registration {
+        facts: hidden.facts,
+        in_audience: true,
+        setting: hidden.activity_status,
+        username: hidden.username.shared(),
+        announce: false,
+    };
+    let mut kicks = Kicks::new();
+    let registered = bob.register(&node, registration, || true, now, &mut kicks);
+    assert!(registered.is_ok_and(|is_registered| is_registered));
+    let gap = Duration::from_millis(500);
+    let mut goes = |version, is_online| {
+        let standing = crate::model::Standing {
+            version,
+            is_online,
+            last_seen: Some(Timestamp::from_millis(version as i64)),
+        };
+        bob.transition(standing, now, gap, &mut Kicks::new())
+    };
+    assert_eq!(goes(1, true), None);
+    assert_eq!(statuses(&ear), [Status::Online], "the first at once");
+    tokio::time::advance(Duration::from_millis(100)).await;
+    assert_eq!(goes(2, false), Some(Duration::from_millis(400)));
+    assert_eq!(goes(3, true), None, "one timer is enough");
+    assert_eq!(goes(2, false), None, "overtaken");
+    tokio::time::advance(Duration::from_millis(400)).await;
+    bob.gap_over(&mut kicks);
+    assert_eq!(statuses(&ear), [], "as it was told");
+    assert_eq!(goes(4, false), Some(gap), "the end of a gap begins another");
+    tokio::time::advance(gap).await;
+    bob.gap_over(&mut kicks);
+    bob.gap_over(&mut kicks);
+    assert_eq!(statuses(&ear), [Status::Offline]);
+}
