@@ -176,7 +176,7 @@ async fn within_the_gap_only_the_newest_state_waits_for_its_end() {
     let registered = bob.register(&node, registration, || true, now, &mut kicks);
     assert!(registered.is_ok_and(|is_registered| is_registered));
     let gap = Duration::from_millis(500);
-    let mut goes = |version, is_online| {
+    let goes = |version, is_online| {
         let standing = crate::model::Standing {
             version,
             is_online,

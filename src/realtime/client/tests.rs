@@ -157,7 +157,8 @@ async fn who_was_refused_and_tries_again_on_the_same_transport_is_told_of_others
     let refused = connect().await.err().expect("no room");
     assert_eq!(refused.message, "too_many_connections");
     others.pop();
-    let _client = connect().await.ok().expect("room again");
+    let connected = connect().await;
+    let _client = connected.unwrap_or_else(|error| panic!("room again: {}", error.message));
     outbox.take_payload(1000).expect("the snapshot");
     outbox.push_latest(7, Frame::text("an update"));
     assert_eq!(outbox.take_payload(1000).expect("not held"), "an update");
