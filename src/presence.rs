@@ -15,6 +15,7 @@ mod subject;
 pub(crate) mod timers;
 pub mod tracked;
 pub mod tracker;
+mod viewer;
 pub mod visibility;
 
 pub use hub::{HubSettings, WATCH_LIMIT, WatchError};

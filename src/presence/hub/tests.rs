@@ -3,6 +3,9 @@
 use super::*;
 use crate::model::{ActivityStatus, SignInId, Status, Timestamp};
 use crate::presence::model_tests::world::{Ear, Told, World};
+use crate::presence::subject::Registration;
+use crate::presence::viewer::Listener;
+use crate::store::Interest;
 
 const SHOWS: Privacy = Privacy {
     setting: ActivityStatus::Everyone,

@@ -1,5 +1,6 @@
 use super::*;
 use crate::presence::model_tests::world::{Told, World};
+use crate::store::UserChange;
 
 async fn world(people: usize) -> World {
     World::new(Audience::Contacts, Duration::ZERO, people).await
