@@ -1,11 +1,12 @@
 //! Wires store, services and transports together: what `serve` and the tests share.
 
 use crate::auth::client::ClientRules;
+use crate::auth::jwt::MIN_SECRET_BYTES;
 use crate::auth::{Auth, Settings as AuthSettings};
 use crate::config::Config;
 use crate::http::{self, Services};
 use crate::metrics::{Metrics, RealtimeCounters, Sample};
-use crate::model::{BootId, Clock};
+use crate::model::{BootId, Clock, Secret};
 use crate::presence::{HubSettings, PresenceService, PresenceSettings, TrackerSettings};
 use crate::realtime::{Realtime, RealtimeSettings};
 use crate::store::{Change, Lock, Options, Store, StoreError};
@@ -71,7 +72,6 @@ impl App {
             ip_privacy: config.ip_privacy,
             country_header: None,
         };
-        let metrics = metrics(&counters, &presence, &store);
         let tasks = Tasks::new();
         let boot = if store.is_read_only() {
             warn!("the database is read-only: reads are served, writes are answered 503");
@@ -89,10 +89,11 @@ impl App {
         let realtime = Realtime::start(
             auth.clone(),
             presence.clone(),
-            counters,
+            counters.clone(),
             clock.clone(),
             realtime_settings(config, client_rules.clone()),
         );
+        let metrics = metrics(&counters, &presence, &realtime, &store);
         let stopping = CancellationToken::new();
         let services = Services {
             store: store.clone(),
@@ -139,6 +140,7 @@ impl App {
     /// while requests are still answered, so that clients that poll can be told.
     pub async fn drain(&self) {
         self.stopping.cancel();
+        self.realtime.stop_accepting();
         let links = self.presence.shut_down();
         self.realtime.shut_down(links).await;
     }
@@ -186,6 +188,12 @@ fn open(config: &Config) -> anyhow::Result<(Store, Option<Lock>)> {
 }
 
 fn auth_settings(config: &Config) -> AuthSettings {
+    let is_short = |secret: &Secret| secret.expose().len() < MIN_SECRET_BYTES;
+    if config.jwt_secret.as_ref().is_some_and(is_short) {
+        warn!(
+            "the JWT secret is shorter than {MIN_SECRET_BYTES} bytes, which can be guessed (RFC 7518, section 3.2)"
+        );
+    }
     AuthSettings {
         token_ttl: config.token_ttl,
         jwt_secret: config.jwt_secret.clone(),
@@ -222,6 +230,7 @@ fn realtime_settings(config: &Config, client_rules: ClientRules) -> RealtimeSett
         event_burst: NonZeroU32::new(config.event_burst).unwrap_or(NonZeroU32::MIN),
         max_unauthenticated_per_address: config.max_unauthenticated_per_address,
         slow_consumer_timeout: config.slow_consumer_timeout,
+        body_timeout: config.body_timeout,
     }
 }
 
@@ -233,8 +242,13 @@ fn origins(config: &Config) -> Vec<String> {
         .collect()
 }
 
-fn metrics(counters: &RealtimeCounters, presence: &PresenceService, store: &Store) -> Metrics {
-    let (presence, store) = (presence.clone(), store.clone());
+fn metrics(
+    counters: &RealtimeCounters,
+    presence: &PresenceService,
+    realtime: &Realtime,
+    store: &Store,
+) -> Metrics {
+    let (presence, realtime, store) = (presence.clone(), realtime.clone(), store.clone());
     Metrics::new(counters, move || {
         let written = store.stats();
         Sample {
@@ -246,6 +260,7 @@ fn metrics(counters: &RealtimeCounters, presence: &PresenceService, store: &Stor
             write_queue: written.write_queue,
             write_refused: written.write_refused,
             unwritten: presence.unwritten() as u64,
+            slow_consumers: realtime.slow_consumers(),
         }
     })
 }

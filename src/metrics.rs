@@ -21,8 +21,6 @@ pub struct RealtimeCounters {
     pub events: Counter,
     /// Connections refused (credential, limits, origin).
     pub refused: Counter,
-    /// Connections closed because their client read too slowly.
-    pub slow_consumers: Counter,
 }
 
 /// Everything that is sampled.
@@ -44,6 +42,8 @@ pub struct Sample {
     pub write_refused: u64,
     /// Users and sessions in memory that the store does not have yet.
     pub unwritten: u64,
+    /// Connections closed because their client read too slowly.
+    pub slow_consumers: u64,
 }
 
 /// The registry behind `/metrics`; cheap to clone.
@@ -74,11 +74,6 @@ impl Metrics {
                 "Connections refused",
                 &realtime.refused,
             ),
-            (
-                "slow_consumers",
-                "Connections closed because their client read too slowly",
-                &realtime.slow_consumers,
-            ),
         ] {
             registry.register(name, help, counter.clone());
         }
@@ -108,46 +103,59 @@ impl fmt::Debug for Sampler {
 impl Collector for Sampler {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let sample = (self.0)();
-        let mut gauge = |name, help, value: u64| {
+        for (name, help, value) in [
+            (
+                "connections",
+                "Open realtime connections",
+                sample.connections,
+            ),
+            (
+                "online_users",
+                "Users online, also within the grace",
+                sample.online,
+            ),
+            ("write_queue", "Write commands waiting", sample.write_queue),
+            (
+                "unwritten",
+                "Changes in memory that the store does not have yet",
+                sample.unwritten,
+            ),
+        ] {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
-        };
-        gauge(
-            "connections",
-            "Open realtime connections",
-            sample.connections,
-        )?;
-        gauge(
-            "online_users",
-            "Users online, also within the grace",
-            sample.online,
-        )?;
-        gauge("write_queue", "Write commands waiting", sample.write_queue)?;
-        gauge(
-            "unwritten",
-            "Changes in memory that the store does not have yet",
-            sample.unwritten,
-        )?;
-        let mut counter = |name, help, value: u64| {
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        for (name, help, value) in [
+            ("transitions", "Presence transitions", sample.transitions),
+            (
+                "write_batches",
+                "Write transactions committed",
+                sample.write_batches,
+            ),
+            (
+                "write_commands",
+                "Write commands committed",
+                sample.write_commands,
+            ),
+            (
+                "write_refused",
+                "Write commands refused",
+                sample.write_refused,
+            ),
+            (
+                "slow_consumers",
+                "Connections closed because their client read too slowly",
+                sample.slow_consumers,
+            ),
+        ] {
             let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
-        };
-        counter("transitions", "Presence transitions", sample.transitions)?;
-        counter(
-            "write_batches",
-            "Write transactions committed",
-            sample.write_batches,
-        )?;
-        counter(
-            "write_commands",
-            "Write commands committed",
-            sample.write_commands,
-        )?;
-        counter(
-            "write_refused",
-            "Write commands refused",
-            sample.write_refused,
-        )
+            counter.encode(encoder.encode_descriptor(
+                name,
+                help,
+                None,
+                counter.metric_type(),
+            )?)?;
+        }
+        Ok(())
     }
 }
 

@@ -88,6 +88,8 @@ pub struct RealtimeSettings {
     pub max_unauthenticated_per_address: usize,
     /// A socket that stays full for this long is closed.
     pub slow_consumer_timeout: Duration,
+    /// For the body of a request.
+    pub body_timeout: Duration,
 }
 
 /// Why a request for a connection is not answered with one.
@@ -159,6 +161,7 @@ impl Realtime {
             ping_timeout: timeout,
             max_payload: MAX_MESSAGE_BYTES,
             connect_timeout: CONNECT_TIME,
+            body_timeout: settings.body_timeout,
             // Bounded by address instead, which one address cannot fill for the others.
             max_unestablished: usize::MAX,
             ..socketio::Settings::default()
@@ -212,12 +215,22 @@ impl Realtime {
         Ok(self.engine.handle(request).await)
     }
 
+    /// Connections closed because their client read too slowly.
+    pub fn slow_consumers(&self) -> u64 {
+        self.shared.flusher.stats().slow_consumers()
+    }
+
+    /// Takes no connection from now on, and closes those that are not signed in.
+    pub fn stop_accepting(&self) {
+        self.shared.stopping.cancel();
+    }
+
     /// Tells every connection that the server stops, each with its own random moment to come back, and waits until
     /// all are closed. Presence has been ended before.
     ///
     /// Polls are still answered meanwhile: a client that polls is told on its next one.
     pub async fn shut_down(&self, links: Vec<Arc<dyn Link>>) {
-        self.shared.stopping.cancel();
+        self.stop_accepting();
         for link in links {
             link.shut_down(reconnect_after());
         }

@@ -5,6 +5,7 @@
 //! async and runs its work off the async threads; every write completes even when its caller goes away, and is
 //! answered only after its commit.
 
+mod credentials;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -15,10 +16,7 @@ pub use sqlite::migrate;
 pub use types::*;
 
 use crate::model::*;
-use sqlite::{
-    blocks, boots, conversations, follows, keys, messages, people, secrets, sessions, sign_ins,
-    upserts, users,
-};
+use sqlite::{blocks, boots, conversations, follows, messages, people, sessions, upserts, users};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -307,13 +305,14 @@ impl Store {
             })
             .await
     }
-    /// `None` when there is none or `viewer` is no participant (the two are not told apart). Marks read up to the
-    /// newest message, not waiting for that write.
+    /// `None` when there is none or `viewer` is no participant (the two are not told apart). With `marks_read`, marks
+    /// read up to the newest message, not waiting for that write.
     pub async fn conversation(
         &self,
         viewer: UserId,
         id: ConversationId,
         page: Page,
+        marks_read: bool,
     ) -> Result<Option<ConversationDetail>> {
         let opened = self
             .0
@@ -322,7 +321,7 @@ impl Store {
             })
             .await?;
         Ok(opened.map(|(detail, unread_up_to)| {
-            if let Some(up_to) = unread_up_to {
+            if let Some(up_to) = unread_up_to.filter(|_| marks_read) {
                 self.0.write_detached("marking read", move |c| {
                     conversations::mark_read(c, viewer, id, up_to)
                 });
@@ -341,134 +340,6 @@ impl Store {
         self.0
             .write("sending a message", move |c| {
                 messages::send(c, sender, id, text, now)
-            })
-            .await
-    }
-
-    // --- sign-ins and keys -------------------------------------------------------------------------------
-    /// Stores a sign-in and sets `last_login_at` and `last_active_at` in the same transaction.
-    pub async fn create_sign_in(&self, new: NewSignIn) -> Result<SignInId> {
-        self.0
-            .write("signing in", move |c| sign_ins::create(c, &new))
-            .await
-    }
-    /// One that is not revoked, by token hash, with its user; whether it has expired is for the caller to say, whose
-    /// clock it is.
-    pub async fn sign_in_by_hash(&self, hash: [u8; 32]) -> Result<Option<SignIn>> {
-        self.0
-            .read("reading a sign-in", move |c| sign_ins::by_hash(c, hash))
-            .await
-    }
-    /// A user's own live ones, newest first.
-    pub async fn sign_ins(&self, user: UserId, now: Timestamp) -> Result<Vec<SignInSummary>> {
-        self.0
-            .read("listing sign-ins", move |c| sign_ins::of_user(c, user, now))
-            .await
-    }
-    /// Whether something was revoked.
-    pub async fn revoke_sign_in(&self, user: UserId, id: SignInId) -> Result<bool> {
-        let marks = self.0.marks();
-        self.0
-            .write("revoking a sign-in", move |c| {
-                sign_ins::revoke(c, marks, user, id)
-            })
-            .await
-    }
-    /// All of a user's; the ids.
-    pub async fn revoke_sign_ins(&self, user: UserId) -> Result<Vec<SignInId>> {
-        let marks = self.0.marks();
-        self.0
-            .write("revoking sign-ins", move |c| {
-                sign_ins::revoke_all(c, marks, user)
-            })
-            .await
-    }
-    /// Removes expired ones and addresses last seen before [`ADDRESS_MEMORY`], in bounded batches; how many
-    /// sign-ins those were.
-    pub async fn purge_expired(&self, now: Timestamp) -> Result<usize> {
-        let mut purged = 0;
-        loop {
-            let removed = self
-                .0
-                .write("purging sign-ins", move |c| sign_ins::purge(c, now))
-                .await?;
-            purged += removed;
-            if removed < sign_ins::PURGE_BATCH {
-                break;
-            }
-        }
-        let before = now.minus(ADDRESS_MEMORY);
-        while self
-            .0
-            .write("forgetting addresses", move |c| {
-                secrets::forget_addresses(c, before, sign_ins::PURGE_BATCH)
-            })
-            .await?
-            == sign_ins::PURGE_BATCH
-        {}
-        Ok(purged)
-    }
-    /// `Conflict("name")` when a live key has that name.
-    pub async fn create_api_key(
-        &self,
-        name: &str,
-        role: KeyRole,
-        hash: [u8; 32],
-        now: Timestamp,
-    ) -> Result<ApiKeyId> {
-        let (marks, name) = (self.0.marks(), name.to_owned());
-        self.0
-            .write("creating a key", move |c| {
-                keys::create(c, marks, &name, role, hash, now)
-            })
-            .await
-    }
-    /// A live one.
-    pub async fn api_key_by_hash(&self, hash: [u8; 32]) -> Result<Option<ApiKey>> {
-        self.0
-            .read("reading a key", move |c| keys::by_hash(c, hash))
-            .await
-    }
-    /// All live ones.
-    pub async fn api_keys(&self) -> Result<Vec<ApiKey>> {
-        self.0.read("listing keys", keys::live).await
-    }
-    /// By id or name.
-    pub async fn revoke_api_key(&self, id_or_name: &str, now: Timestamp) -> Result<bool> {
-        let (marks, id_or_name) = (self.0.marks(), id_or_name.to_owned());
-        self.0
-            .write("revoking a key", move |c| {
-                keys::revoke(c, marks, &id_or_name, now)
-            })
-            .await
-    }
-    /// A random 32-byte secret of this database by name, made on first use (keys the hashes below).
-    pub async fn secret(&self, name: &'static str) -> Result<[u8; 32]> {
-        if let Some(value) = self
-            .0
-            .read("reading a secret", move |c| secrets::find(c, name))
-            .await?
-        {
-            return Ok(value);
-        }
-        let value: [u8; 32] = rand::random();
-        self.0
-            .write("making a secret", move |c| secrets::keep(c, name, value))
-            .await
-    }
-    /// Remembers that this address (as a keyed hash with the account) signed in to the account.
-    pub async fn remember_address(&self, hash: [u8; 32], now: Timestamp) -> Result<()> {
-        self.0
-            .write("remembering an address", move |c| {
-                secrets::remember_address(c, hash, now)
-            })
-            .await
-    }
-    /// Whether it did since `since`.
-    pub async fn knows_address(&self, hash: [u8; 32], since: Timestamp) -> Result<bool> {
-        self.0
-            .read("looking an address up", move |c| {
-                secrets::knows_address(c, hash, since)
             })
             .await
     }

@@ -6,7 +6,8 @@ use super::{Auth, NewAccount, SignedIn, password, store_error};
 use crate::error::{Error, Result};
 use crate::model::*;
 use crate::store::{NewSignIn, NewUser, StoreError};
-use sha2::{Digest, Sha256};
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ impl Auth {
     /// [`Error::Unavailable`] when the store or the hashing cannot take it now.
     pub async fn sign_up(
         &self,
-        new: NewAccount,
+        new_account: NewAccount,
         from: &ClientInfo,
         address: IpAddr,
     ) -> Result<SignedIn> {
@@ -33,12 +34,12 @@ impl Auth {
                 "accounts are created by the host application",
             ));
         }
-        let username = Username::new(&new.username)?;
+        let username = Username::new(&new_account.username)?;
         if username.is_reserved() {
             return Err(Error::invalid("username", "must not be a reserved name"));
         }
-        password::check(&new.password)?;
-        new.profile.check()?;
+        password::check(&new_account.password)?;
+        new_account.profile.check()?;
 
         let origin = Origin::from(address);
         let place = self
@@ -48,24 +49,22 @@ impl Auth {
                 exempt: false,
             })
             .await?;
-        let password_hash = self.0.hasher.hash(&new.password).await?;
+        let password_hash = self.0.hasher.hash(&new_account.password).await?;
         // What can fail, fails before there is an account.
-        self.address_key().await?;
-        let created = self
-            .0
-            .store
-            .create_user(NewUser {
-                id: None,
-                external_id: None,
-                username,
-                password_hash: Some(password_hash),
-                profile: new.profile,
-                role: Role::User,
-                created_at: self.0.clock.now(),
-            })
-            .await;
-        let user = match created {
-            Ok(user) => user,
+        let key = *self.address_key().await?;
+        let (token, new) = self.new_sign_in(from)?;
+        let (now, expires_at) = (new.created_at, new.expires_at);
+        let account = NewUser {
+            id: None,
+            external_id: None,
+            username,
+            password_hash: Some(password_hash),
+            profile: new_account.profile,
+            role: Role::User,
+            created_at: now,
+        };
+        let (sign_in, user) = match self.0.store.create_account(account, new).await {
+            Ok(created) => created,
             Err(error) => {
                 if matches!(error, StoreError::Conflict(_)) {
                     place.failed(self.0.clock.now());
@@ -74,7 +73,14 @@ impl Auth {
             }
         };
         drop(place);
-        self.begin_sign_in(user, from, origin).await
+        let known = keyed_hash(&key, Account::of_user(user.id), origin);
+        remembered(self.0.store.remember_address(known, now).await);
+        Ok(SignedIn {
+            token,
+            expires_at,
+            sign_in,
+            user,
+        })
     }
 
     /// Signs in with a username, or an e-mail address, and a password.
@@ -121,40 +127,35 @@ impl Auth {
         from: &ClientInfo,
         origin: Origin,
     ) -> Result<SignedIn> {
-        let token = Token::generate(TokenKind::SignIn)?;
-        let now = self.0.clock.now();
-        let expires_at = now.plus(self.0.settings.token_ttl);
-        let new = NewSignIn {
-            user_id: user,
-            token_hash: token.hash(),
-            created_at: now,
-            expires_at,
-            client: Arc::new(from.clone()),
-        };
         let known = self.known_address(Account::of_user(user), origin).await?;
+        let (token, new) = self.new_sign_in(from)?;
+        let (now, expires_at) = (new.created_at, new.expires_at);
         // Together, so that both go into one commit.
-        let (sign_in, remembered) = tokio::join!(
-            self.0.store.create_sign_in(new),
+        let (signed_in, kept) = tokio::join!(
+            self.0.store.create_sign_in(user, new),
             self.0.store.remember_address(known, now)
         );
-        let sign_in = sign_in.map_err(store_error)?;
-        if let Err(error) = remembered {
-            // The sign-in stands; all that is lost is an exemption from a limit.
-            tracing::warn!(%error, "an address that signed in could not be remembered");
-        }
-        let user = self
-            .0
-            .store
-            .user(user)
-            .await
-            .map_err(store_error)?
-            .ok_or(Error::NotFound("user"))?;
+        let (sign_in, user) = signed_in.map_err(store_error)?;
+        remembered(kept);
         Ok(SignedIn {
             token,
             expires_at,
             sign_in,
             user,
         })
+    }
+
+    /// A token, and what the store is to know of it.
+    fn new_sign_in(&self, from: &ClientInfo) -> Result<(Token, NewSignIn)> {
+        let token = Token::generate(TokenKind::SignIn)?;
+        let now = self.0.clock.now();
+        let new = NewSignIn {
+            token_hash: token.hash(),
+            created_at: now,
+            expires_at: now.plus(self.0.settings.token_ttl),
+            client: Arc::new(from.clone()),
+        };
+        Ok((token, new))
     }
 
     /// A place for an attempt to sign in to `account`. Unknown names take the same way as accounts.
@@ -214,68 +215,17 @@ fn refused(refusal: Refusal) -> Error {
     }
 }
 
+/// The sign-in stands whatever became of this; all that may be lost is an exemption from a limit.
+fn remembered(outcome: Result<(), StoreError>) {
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "an address that signed in could not be remembered");
+    }
+}
+
 /// HMAC-SHA-256 over account and address. A plain hash could be tried with all four billion addresses.
 fn keyed_hash(key: &[u8; 32], account: Account, origin: Origin) -> [u8; 32] {
-    let address = origin.address().to_string();
-    hmac_sha256(key, &[account.as_bytes(), address.as_bytes()])
-}
-
-/// HMAC-SHA-256 (RFC 2104) of the parts together, with a key of at most 64 bytes, SHA-256's block.
-fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    debug_assert!(
-        key.len() <= 64,
-        "a longer key would have to be hashed first"
-    );
-    let mut inner = [0x36u8; 64];
-    let mut outer = [0x5cu8; 64];
-    for (i, byte) in key.iter().enumerate() {
-        inner[i] ^= byte;
-        outer[i] ^= byte;
-    }
-    let mut inner = Sha256::new_with_prefix(inner);
-    for part in parts {
-        inner.update(part);
-    }
-    Sha256::new_with_prefix(outer)
-        .chain_update(inner.finalize())
-        .finalize()
-        .into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hmac_is_that_of_rfc_4231() {
-        let hex = |bytes: [u8; 32]| bytes.map(|byte| format!("{byte:02x}")).concat();
-        assert_eq!(
-            hex(hmac_sha256(
-                b"Jefe",
-                &[b"what do ya want ", b"for nothing?"]
-            )),
-            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
-        );
-        assert_eq!(
-            hex(hmac_sha256(&[0x0b; 20], &[b"Hi There"])),
-            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
-        );
-    }
-
-    #[test]
-    fn the_keyed_hash_depends_on_all_three() {
-        let origin = |text: &str| Origin::from(text.parse::<IpAddr>().expect("an address"));
-        let hash = |key: u8, user, address| {
-            keyed_hash(&[key; 32], Account::of_user(UserId(user)), origin(address))
-        };
-        let one = hash(1, 1, "192.0.2.1");
-        assert_eq!(one, hash(1, 1, "::ffff:192.0.2.1"));
-        for other in [
-            hash(2, 1, "192.0.2.1"),
-            hash(1, 2, "192.0.2.1"),
-            hash(1, 1, "192.0.2.2"),
-        ] {
-            assert_ne!(one, other);
-        }
-    }
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(account.as_bytes());
+    mac.update(origin.address().to_string().as_bytes());
+    mac.finalize().into_bytes().into()
 }

@@ -25,7 +25,7 @@ pub(super) struct Arguments {
 enum Action {
     /// Create a key and print it; it is shown this once
     Create {
-        /// admin sees everything; service mirrors users, logs activities and reads as a stranger
+        /// admin sees everything; service mirrors users and follows, and reads as a stranger
         #[arg(long)]
         role: KeyRole,
         /// What it is for; unique

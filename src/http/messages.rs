@@ -188,7 +188,10 @@ impl MessagesApi {
         let UserReads(user) = user;
         let page = page(limit.0, after.0.as_deref())?;
         let id = ConversationId(id.0);
-        let found = self.0.store.conversation(user.id, id, page).await?;
+        // A key that acts for a user only reads.
+        let marks_read = user.reader.asking_user().is_some();
+        let found = self.0.store.conversation(user.id, id, page, marks_read);
+        let found = found.await?;
         let found = found.ok_or(Error::NotFound("conversation"))?;
         let viewer = user.reader.viewer(&self.0).await?;
         ok(Conversation {

@@ -9,7 +9,7 @@
 
 mod interests;
 
-use super::link::{Encoded, Link, NewMessage, Seen};
+use super::link::{CloseReason, Encoded, Link, NewMessage, Seen};
 use super::subject::{Kicks, Subject};
 use super::timers::Timers;
 use super::tracker::Tracker;
@@ -278,9 +278,14 @@ impl Hub {
             let viewers: Vec<_> = self.viewers[index].read().values().cloned().collect();
             for viewer in viewers {
                 viewer.facts_version.fetch_add(1, Ordering::SeqCst);
-                if let Some(user) = self.store.user(viewer.id).await? {
-                    self.privacy_changed(user.id, Privacy::of(&user));
-                }
+                let Some(user) = self.store.user(viewer.id).await? else {
+                    // Erased, and the mark of it was lost among many.
+                    let reason = CloseReason::Revoked;
+                    self.tracker.end_credential(viewer.id, None, reason);
+                    self.erased(viewer.id);
+                    continue;
+                };
+                self.privacy_changed(user.id, Privacy::of(&user));
                 let is_loaded = viewer.load.lock().await;
                 if *is_loaded {
                     self.load(&viewer, true).await?;

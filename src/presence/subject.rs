@@ -150,9 +150,12 @@ impl Subject {
     pub fn gap_over(&self, kicks: &mut Kicks) {
         let mut state = self.state.lock();
         if std::mem::take(&mut state.is_gap_pending) {
-            state.pushed_at = Some(Instant::now());
-            let at = state.at;
+            let (at, told) = (state.at, kicks.len());
             state.tell_all(self.id, at, kicks);
+            // What came to nothing is no push, and begins no gap.
+            if kicks.len() > told {
+                state.pushed_at = Some(Instant::now());
+            }
         }
     }
 

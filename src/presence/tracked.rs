@@ -239,12 +239,12 @@ impl Tracked {
     pub fn shut_down(&mut self, now: Timestamp) -> Effects {
         let mut effects = Effects::default();
         for session in self.sessions.iter_mut().filter(|s| s.ended.is_none()) {
-            session.ended = Some((now, EndReason::Shutdown));
+            session.ended = Some((now.max(session.started_at), EndReason::Shutdown));
             effects.sessions.push(row(self.user_id, session));
         }
         let any_foreground = self.connections.iter().any(|c| c.foreground);
         if any_foreground {
-            self.last_end = Some(now);
+            self.last_end = self.last_end.max(Some(now.max(self.since)));
         }
         self.connections.clear();
         if self.standing.is_online {

@@ -166,7 +166,7 @@ impl Tracker {
         let user = new.user_id;
         let now = self.clock.now();
         let expires_at = new.expires_at;
-        let changed = self.change(user, Some(new.username.clone()), |tracked, rules| {
+        let changed = self.change(user, now, Some(new.username.clone()), |tracked, rules| {
             // Looked at under the lock: `shut_down` passes every shard after it has closed.
             let is_closed = self.is_closed.load(Ordering::SeqCst);
             if is_closed || tracked.connections.len() >= self.settings.max_connections_per_user {
@@ -187,14 +187,14 @@ impl Tracker {
     /// Brings a connection to the foreground or to the background, at its client's word.
     pub fn set_status(&self, user: UserId, id: ConnectionId, foreground: bool) {
         let now = self.clock.now();
-        self.change(user, None, |tracked, rules| {
+        self.change(user, now, None, |tracked, rules| {
             Some(tracked.set_status(id, foreground, now, rules))
         });
     }
 
     /// A connection ended at `at`. Does nothing when its end was counted already.
     pub fn detach(&self, user: UserId, id: ConnectionId, at: Timestamp, ending: Ending) {
-        if self.change(user, None, |tracked, rules| {
+        if self.change(user, self.clock.now(), None, |tracked, rules| {
             tracked.detach(id, at, ending, rules)
         }) {
             self.connections.fetch_sub(1, Ordering::Relaxed);
@@ -223,13 +223,18 @@ impl Tracker {
             self.detach(user, id, now, ending_of(reason));
             link.close(reason);
         }
-        self.change(user, None, |tracked, _| Some(tracked.end_grace(credential)));
+        self.change(user, now, None, |tracked, _| {
+            Some(tracked.end_grace(credential))
+        });
     }
 
     pub(super) fn fire(&self, due: Due) {
         match due {
             Due::Grace(user, serial) => {
-                self.change(user, None, |tracked, _| Some(tracked.grace_over(serial)));
+                let now = self.clock.now();
+                self.change(user, now, None, |tracked, _| {
+                    Some(tracked.grace_over(serial))
+                });
             }
             Due::Expiry(user, id, until) => self.expire(user, id, until),
             Due::Forget(user) => self.forget(user),
@@ -306,6 +311,7 @@ impl Tracker {
     fn change(
         &self,
         user: UserId,
+        now: Timestamp,
         create: Option<Arc<str>>,
         change: impl FnOnce(&mut Tracked, Rules) -> Option<Effects>,
     ) -> bool {
@@ -323,7 +329,7 @@ impl Tracker {
             .sessions
             .into_iter()
             .for_each(|row| self.dirty.session(row));
-        let transition = effects.transition.then(|| self.transition(tracked));
+        let transition = effects.transition.then(|| self.transition(tracked, now));
         let is_left = tracked.connections.is_empty();
         drop(shard);
 
@@ -346,7 +352,7 @@ impl Tracker {
         true
     }
 
-    fn transition(&self, tracked: &mut Tracked) -> Transition {
+    fn transition(&self, tracked: &mut Tracked, now: Timestamp) -> Transition {
         tracked.standing.version = self.version.fetch_add(1, Ordering::Relaxed) + 1;
         if tracked.standing.is_online {
             self.online.fetch_add(1, Ordering::Relaxed);
@@ -357,7 +363,7 @@ impl Tracker {
         Transition {
             user_id: tracked.user_id,
             standing: tracked.standing,
-            at: self.clock.now(),
+            at: now,
         }
     }
 

@@ -86,8 +86,9 @@ impl SocketHandler {
         let opened = Client::open(shared, identity, device_id, peer.info, link.clone()).await;
         // A client may try again on the same transport, and hears nothing as long as anything holds.
         let (client, snapshot) = opened.inspect_err(|_| link.release_presence())?;
-        link.emitter
-            .emit_frame(snapshot_frame(Protocol::SocketIo, &snapshot));
+        // A reply: however large, it makes nobody a slow consumer.
+        let frame = snapshot_frame(Protocol::SocketIo, &snapshot);
+        link.emitter.outbox().push_reply(frame);
         link.release_presence();
         Ok(client)
     }

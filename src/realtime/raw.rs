@@ -156,7 +156,8 @@ async fn begin(
         }
     })?;
     drop(admission);
-    outbox.push(snapshot_frame(Protocol::Raw, &snapshot));
+    // A reply: however large, it makes nobody a slow consumer.
+    outbox.push_reply(snapshot_frame(Protocol::Raw, &snapshot));
     link.release_presence();
     Ok(client)
 }

@@ -346,8 +346,6 @@ pub struct SentMessage {
 /// A sign-in to store.
 #[derive(Clone, Debug)]
 pub struct NewSignIn {
-    /// Whose.
-    pub user_id: UserId,
     /// SHA-256 of the token.
     pub token_hash: [u8; 32],
     /// Now.

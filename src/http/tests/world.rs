@@ -221,13 +221,12 @@ async fn user(store: &Store, clock: &Clock, name: &str, role: Role) -> String {
     let id = store.create_user(new).await.expect("a new user");
     let token = Token::generate(TokenKind::SignIn).expect("random numbers");
     let sign_in = NewSignIn {
-        user_id: id,
         token_hash: token.hash(),
         created_at: now,
         expires_at: now.plus(Duration::from_secs(3600)),
         client: Arc::default(),
     };
-    store.create_sign_in(sign_in).await.expect("a sign-in");
+    store.create_sign_in(id, sign_in).await.expect("a sign-in");
     token.expose().to_owned()
 }
 

@@ -196,9 +196,20 @@ async fn within_the_gap_only_the_newest_state_waits_for_its_end() {
     tokio::time::advance(Duration::from_millis(400)).await;
     bob.gap_over(&mut kicks);
     assert_eq!(statuses(&ear), [], "as it was told");
-    assert_eq!(goes(4, false), Some(gap), "the end of a gap begins another");
+    assert_eq!(
+        goes(4, false),
+        None,
+        "an end that told nothing begins no gap"
+    );
+    assert_eq!(statuses(&ear), [Status::Offline]);
+    assert_eq!(goes(5, true), Some(gap));
     tokio::time::advance(gap).await;
     bob.gap_over(&mut kicks);
     bob.gap_over(&mut kicks);
-    assert_eq!(statuses(&ear), [Status::Offline]);
+    assert_eq!(statuses(&ear), [Status::Online], "once");
+    assert_eq!(
+        goes(6, false),
+        Some(gap),
+        "an end that told something begins another"
+    );
 }

@@ -39,6 +39,7 @@ pub async fn bench() -> Bench {
         event_burst: few,
         max_unauthenticated_per_address: 10,
         slow_consumer_timeout: Duration::from_secs(30),
+        body_timeout: Duration::from_secs(30),
     };
     let realtime = Realtime::start(
         auth.clone(),

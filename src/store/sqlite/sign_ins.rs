@@ -12,9 +12,9 @@ const CREATE: &str = "INSERT INTO sign_ins (user_id, token_hash, created_at, exp
 const LOGIN: &str = "UPDATE users SET last_login_at = max(ifnull(last_login_at, ?2), ?2), \
      last_active_at = max(ifnull(last_active_at, ?2), ?2) WHERE id = ?1";
 
-pub fn create(connection: &Connection, new: &NewSignIn) -> Result<SignInId, Fault> {
+pub fn create(connection: &Connection, user: UserId, new: &NewSignIn) -> Result<SignInId, Fault> {
     connection.prepare_cached(CREATE)?.execute(named_params! {
-        ":user_id": new.user_id.0,
+        ":user_id": user.0,
         ":token_hash": new.token_hash,
         ":created_at": new.created_at.as_millis(),
         ":expires_at": new.expires_at.as_millis(),
@@ -26,7 +26,7 @@ pub fn create(connection: &Connection, new: &NewSignIn) -> Result<SignInId, Faul
     let id = SignInId(connection.last_insert_rowid());
     connection
         .prepare_cached(LOGIN)?
-        .execute((new.user_id.0, new.created_at.as_millis()))?;
+        .execute((user.0, new.created_at.as_millis()))?;
     Ok(id)
 }
 

@@ -80,12 +80,26 @@ async fn conversations_are_begun_once_listed_read_and_left() {
         }
     }
     assert_eq!(paged, list.iter().map(|s| s.id).collect::<Vec<_>>());
+    // Whoever only reads for the viewer leaves the marks as they are.
+    let before = unread(&f, b).await;
+    f.store
+        .conversation(b, pair, ALL, false)
+        .await
+        .expect("read");
+    // A write that is answered: what an earlier one had queued would be done by now.
+    f.store.prove_life(BootId(1), at(1)).await.expect("written");
+    assert_eq!(unread(&f, b).await, before);
+    assert!(before.iter().any(|count| *count > 0));
     // Opening marks read; the mark is written behind the answer, in order with what follows.
     let two = Page {
         before: None,
         limit: 2,
     };
-    let detail = f.store.conversation(b, pair, two).await.expect("read");
+    let detail = f
+        .store
+        .conversation(b, pair, two, true)
+        .await
+        .expect("read");
     let detail = detail.expect("a participant");
     let texts =
         |messages: &[MessageRow]| messages.iter().map(|m| m.text.clone()).collect::<Vec<_>>();
@@ -94,11 +108,15 @@ async fn conversations_are_begun_once_listed_read_and_left() {
         before: detail.next,
         limit: 2,
     };
-    let rest = f.store.conversation(b, pair, rest).await.expect("read");
+    let rest = f
+        .store
+        .conversation(b, pair, rest, true)
+        .await
+        .expect("read");
     assert_eq!(texts(&rest.expect("a participant").messages), ["one"]);
     assert!(
         f.store
-            .conversation(c, pair, two)
+            .conversation(c, pair, two, true)
             .await
             .expect("read")
             .is_none()
@@ -108,7 +126,11 @@ async fn conversations_are_begun_once_listed_read_and_left() {
     assert_eq!(list[0].unread_count, 0);
     // The erased leave their words and no name; what nobody is left in goes.
     f.store.delete_user(a).await.expect("erased");
-    let left = f.store.conversation(b, pair, ALL).await.expect("read");
+    let left = f
+        .store
+        .conversation(b, pair, ALL, true)
+        .await
+        .expect("read");
     let left = left.expect("a participant");
     assert_eq!(left.messages.len(), 3);
     assert!(left.messages[1].sender_id.is_none());
@@ -116,4 +138,13 @@ async fn conversations_are_begun_once_listed_read_and_left() {
     f.store.delete_user(c).await.expect("erased");
     assert_eq!(f.number("SELECT count(*) FROM conversations"), Some(0));
     assert_eq!(f.number("SELECT count(*) FROM messages"), Some(0));
+}
+
+async fn unread(f: &Fixture, viewer: UserId) -> Vec<i64> {
+    let all = ConversationPage {
+        before: None,
+        limit: 100,
+    };
+    let (list, _) = f.store.conversations(viewer, all).await.expect("listed");
+    list.iter().map(|summary| summary.unread_count).collect()
 }

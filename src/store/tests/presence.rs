@@ -116,15 +116,17 @@ async fn a_flush_moves_forward_only_and_leaves_the_erased_out() {
     let stays = f.user("stays").await;
     let goes = f.user("goes").await;
     let boot = f.store.begin_boot(at(1)).await.expect("a boot");
-    let sign_in = f
+    let (sign_in, _) = f
         .store
-        .create_sign_in(NewSignIn {
-            user_id: stays,
-            token_hash: [1; 32],
-            created_at: at(5_000),
-            expires_at: at(900_000),
-            client: Arc::default(),
-        })
+        .create_sign_in(
+            stays,
+            NewSignIn {
+                token_hash: [1; 32],
+                created_at: at(5_000),
+                expires_at: at(900_000),
+                client: Arc::default(),
+            },
+        )
         .await
         .expect("signed in");
     f.store.delete_user(goes).await.expect("erased");

@@ -10,7 +10,6 @@ async fn sign_ins_keys_secrets_and_addresses() {
     let f = fixture();
     let user = f.user("anna").await;
     let sign_in = |hash: u8, created: i64, expires: i64| NewSignIn {
-        user_id: user,
         token_hash: [hash; 32],
         created_at: at(created),
         expires_at: at(expires),
@@ -19,9 +18,13 @@ async fn sign_ins_keys_secrets_and_addresses() {
             ..ClientInfo::default()
         }),
     };
-    let create = |new| f.store.create_sign_in(new);
-    let first = create(sign_in(1, 5_000, 9_000)).await.expect("signed in");
+    let create = |new| f.store.create_sign_in(user, new);
+    let (first, signed_in) = create(sign_in(1, 5_000, 9_000)).await.expect("signed in");
     create(sign_in(2, 4_000, 90_000)).await.expect("signed in");
+    assert_eq!(
+        (signed_in.id, signed_in.last_login_at),
+        (user, Some(at(5_000)))
+    );
     let row = f.store.user(user).await.expect("read").expect("there");
     assert_eq!(
         (row.last_login_at, row.last_active_at),
@@ -38,11 +41,7 @@ async fn sign_ins_keys_secrets_and_addresses() {
             .is_none()
     );
     assert!(matches!(
-        create(NewSignIn {
-            user_id: UserId(99),
-            ..sign_in(3, 1, 2)
-        })
-        .await,
+        f.store.create_sign_in(UserId(99), sign_in(3, 1, 2)).await,
         Err(StoreError::NoSuchUser)
     ));
     assert_eq!(
@@ -66,7 +65,7 @@ async fn sign_ins_keys_secrets_and_addresses() {
     assert!(f.store.knows_address([7; 32], at(1)).await.expect("read"));
     f.store.purge_expired(later).await.expect("purged");
     assert!(!f.store.knows_address([7; 32], at(1)).await.expect("read"));
-    let third = create(sign_in(4, 1, 2)).await.expect("signed in");
+    let (third, _) = create(sign_in(4, 1, 2)).await.expect("signed in");
     assert!(
         !f.store
             .revoke_sign_in(UserId(99), third)

@@ -160,13 +160,12 @@ impl Server {
         let token = Token::generate(TokenKind::SignIn).expect("random numbers");
         let now = self.clock.now();
         let new = NewSignIn {
-            user_id: UserId(user),
             token_hash: token.hash(),
             created_at: now,
             expires_at: now.plus(ttl),
             client: Arc::default(),
         };
-        let made = self.side.create_sign_in(new).await;
+        let made = self.side.create_sign_in(UserId(user), new).await;
         made.expect("a sign-in");
         token.expose().to_owned()
     }

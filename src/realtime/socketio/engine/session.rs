@@ -100,7 +100,8 @@ impl<H: Handler> Session<H> {
 
     /// Tells the handler.
     pub async fn closed(&mut self, cause: Cause) {
-        let at = if cause == Cause::PingTimeout {
+        // Who fell silent ended when they were last heard.
+        let at = if matches!(cause, Cause::PingTimeout | Cause::SlowConsumer) {
             self.outbox.last_received_at()
         } else {
             SystemTime::now()
