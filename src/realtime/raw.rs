@@ -166,7 +166,10 @@ async fn serve(client: &Client, socket: &mut WebSocket) -> End {
     loop {
         match socket.next().await {
             Incoming::Text(text) => match serde_json::from_str(&text) {
-                Ok(TextFrame { event, data, ack }) => client.handle(&event, data, ack).await,
+                // Boxed, so that the task of an idle connection stays small.
+                Ok(TextFrame { event, data, ack }) => {
+                    Box::pin(client.handle(&event, data, ack)).await;
+                }
                 Err(_) => {
                     let expected = "must be {\"event\":NAME,\"data\":…,\"ack\"?:N}";
                     let error = WireError::new("bad_frame", expected);

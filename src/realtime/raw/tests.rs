@@ -36,3 +36,22 @@ async fn a_stop_does_not_wait_for_who_has_not_signed_in() {
     stop.cancel();
     serving.await.expect("ends");
 }
+
+#[tokio::test]
+async fn the_task_of_a_connection_is_small() {
+    let bench = bench().await;
+    let mut request = hyper::Request::new(());
+    let promise = hyper::upgrade::on(&mut request);
+    let start = Box::new(super::Start {
+        peer: bench.realtime.shared.peer(&poem::Request::default()),
+        handshake: super::Handshake::default(),
+        identity: None,
+        admission: bench
+            .realtime
+            .shared
+            .admit([127, 0, 0, 1].into())
+            .expect("a place"),
+    });
+    let task = super::run(bench.realtime.shared.clone(), promise, start);
+    assert!(size_of_val(&task) <= 1024, "{}", size_of_val(&task));
+}
