@@ -15,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 /// Everything must be over this long after the signal.
 const STOP_TIMEOUT: Duration = Duration::from_secs(9);
 
+/// Threads for blocking work, beside one a core for hashing: reads, the poll for marks, and room to spare.
+const BLOCKING_THREADS: usize = 8;
+
 /// Running requests may go on for this long after the connections are closed.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -54,8 +57,12 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     if config.max_connections == 0 {
         config.max_connections = server::connections_allowed(file_limit);
     }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("lastseen")
+        // What blocks is bounded already: reads by their connections, hashing by the cores. More threads would only
+        // scatter the heap.
+        .max_blocking_threads(cores + BLOCKING_THREADS)
         .enable_all()
         .build()
         .context("cannot start threads")?;

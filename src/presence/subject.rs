@@ -13,27 +13,37 @@ use tokio::time::Instant;
 /// Connections that were given something and are to be flushed once no lock is held.
 pub(super) type Kicks = Vec<Arc<dyn Link>>;
 
-/// What a viewer was last told of a subject, packed: it is kept for every pair.
+/// What a viewer was last told of a subject: 48 bits, since it is kept for every pair. A last seen is milliseconds
+/// since the Unix epoch, which lasts for some 8,900 years; the two highest values stand for other things.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Told(i64);
+struct Told([u8; 6]);
 
 impl Told {
-    const NEVER_SEEN: Self = Self(i64::MIN);
-    const ONLINE: Self = Self(i64::MAX);
+    const ONLINE: Self = Self([0xFF; 6]);
+    const NEVER_SEEN: Self = Self([0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]);
+    const LATEST_MILLIS: i64 = (1 << 48) - 3;
 
     fn of(standing: Standing, is_visible: bool) -> Self {
         match (is_visible, standing.is_online, standing.last_seen) {
             (false, _, _) | (true, false, None) => Self::NEVER_SEEN,
             (true, true, _) => Self::ONLINE,
-            (true, false, Some(at)) => Self(at.as_millis()),
+            (true, false, Some(at)) => {
+                let millis = at.as_millis().clamp(0, Self::LATEST_MILLIS);
+                let [a, b, c, d, e, f, ..] = millis.to_le_bytes();
+                Self([a, b, c, d, e, f])
+            }
         }
     }
 
     fn unpack(self) -> (Status, Option<Timestamp>) {
+        let [a, b, c, d, e, f] = self.0;
         match self {
             Self::ONLINE => (Status::Online, None),
             Self::NEVER_SEEN => (Status::Offline, None),
-            Self(millis) => (Status::Offline, Some(Timestamp::from_millis(millis))),
+            _ => {
+                let millis = i64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
+                (Status::Offline, Some(Timestamp::from_millis(millis)))
+            }
         }
     }
 }
@@ -414,5 +424,30 @@ impl<'a> Updates<'a> {
         });
         *slot = Some((told, update.clone()));
         update
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_is_kept_exactly_and_small() {
+        let offline = |millis| Standing {
+            version: 1,
+            is_online: false,
+            last_seen: Some(Timestamp::from_millis(millis)),
+        };
+        for millis in [0, 1, 1_795_000_000_123, Told::LATEST_MILLIS] {
+            let seen = Some(Timestamp::from_millis(millis));
+            let told = Told::of(offline(millis), true);
+            assert_eq!(told.unpack(), (Status::Offline, seen));
+            assert_ne!(told, Told::of(offline(millis), false), "hidden");
+        }
+        let latest = Some(Timestamp::from_millis(Told::LATEST_MILLIS));
+        assert_eq!(Told::of(offline(i64::MAX), true).unpack().1, latest);
+        assert_eq!(Told::NEVER_SEEN.unpack(), (Status::Offline, None));
+        assert_eq!(Told::ONLINE.unpack(), (Status::Online, None));
+        assert_eq!(size_of::<Watcher>(), 16, "one for every pair");
     }
 }
