@@ -1,12 +1,14 @@
 //! Wires store, services and transports together: what `serve` and the tests share.
 
 use crate::auth::client::ClientRules;
-use crate::auth::jwt::MIN_SECRET_BYTES;
-use crate::auth::{Auth, Settings as AuthSettings};
+use crate::auth::jwt::{MIN_SECRET_BYTES, Rules};
+use crate::auth::keys::KeySource;
+use crate::auth::social::{ProviderSettings, SocialSettings};
+use crate::auth::{Auth, HostKey, Settings as AuthSettings};
 use crate::config::Config;
 use crate::http::{self, Services};
 use crate::metrics::{Metrics, RealtimeCounters, Sample};
-use crate::model::{BootId, Clock, Secret};
+use crate::model::{BootId, Clock, KeysUrl, Secret};
 use crate::presence::{HubSettings, PresenceService, PresenceSettings, TrackerSettings};
 use crate::realtime::{Realtime, RealtimeSettings};
 use crate::store::{Change, Lock, Options, Store, StoreError};
@@ -26,6 +28,9 @@ const PROOF_EVERY: Duration = Duration::from_secs(5);
 
 /// How often marks of other processes are looked for.
 const POLL_EVERY: Duration = Duration::from_millis(500);
+
+/// How often public keys are looked at, which are loaded again only when they are old.
+const REFRESH_KEYS_EVERY: Duration = Duration::from_secs(10);
 
 /// How often expired sign-ins are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(600);
@@ -73,6 +78,7 @@ impl App {
             country_header: None,
         };
         let tasks = Tasks::new();
+        start_keys(&tasks, &auth).await?;
         let boot = if store.is_read_only() {
             warn!("the database is read-only: reads are served, writes are answered 503");
             None
@@ -194,12 +200,50 @@ fn auth_settings(config: &Config) -> AuthSettings {
             "the JWT secret is shorter than {MIN_SECRET_BYTES} bytes, which can be guessed (RFC 7518, section 3.2)"
         );
     }
+    let secret = config.jwt_secret.clone().map(HostKey::Secret);
+    let file = config.jwks_file.clone().map(KeySource::File);
+    let url = config.jwks_url.clone().map(KeySource::Url);
     AuthSettings {
         token_ttl: config.token_ttl,
-        jwt_secret: config.jwt_secret.clone(),
+        host_key: secret.or(file.or(url).map(HostKey::Public)),
+        host_rules: Rules {
+            issuer: config.jwt_issuer.clone(),
+            audiences: config.jwt_audience.clone(),
+        },
         jwt_sub: config.jwt_sub,
+        provision: config.jwt_provision,
+        social: SocialSettings {
+            google: provider(&config.google_client_id, &config.google_jwks_url),
+            apple: provider(&config.apple_client_id, &config.apple_jwks_url),
+        },
         ..AuthSettings::default()
     }
+}
+
+fn provider(client_ids: &[String], keys: &KeysUrl) -> Option<ProviderSettings> {
+    (!client_ids.is_empty()).then(|| ProviderSettings {
+        client_ids: client_ids.to_vec(),
+        keys: keys.clone(),
+    })
+}
+
+/// Loads the host application's public keys and keeps all keys fresh. A file that cannot be read is a wrong setting; an
+/// address may answer later.
+async fn start_keys(tasks: &Tasks, auth: &Auth) -> anyhow::Result<()> {
+    if let Some(keys) = auth.host_keys()
+        && let Err(why) = keys.load_now().await
+    {
+        if keys.is_file() {
+            anyhow::bail!("cannot use the public keys of {keys:?}: {why}");
+        }
+        warn!(%why, "the host application's public keys could not be loaded yet: {keys:?}");
+    }
+    let auth = auth.clone();
+    tasks.every("public keys", REFRESH_KEYS_EVERY, move || {
+        let auth = auth.clone();
+        async move { auth.refresh_keys().await }
+    });
+    Ok(())
 }
 
 fn presence_settings(config: &Config) -> PresenceSettings {

@@ -1,4 +1,5 @@
-//! Who is asking: sign-up and sign-in by password, opaque tokens, API keys, tokens of the host application.
+//! Who is asking: sign-up and sign-in by password or by a provider's ID token, opaque tokens, API keys, tokens of the
+//! host application.
 //!
 //! [`Auth`] turns a bearer token into an [`Identity`] and takes care that one which was revoked is never accepted
 //! from a cache afterwards. It does not end connections or sessions (`presence` does, told by whoever revoked),
@@ -9,6 +10,8 @@
 //! | [`password`] | Argon2id, and how many are hashed at once |
 //! | [`token`] | opaque tokens and secrets |
 //! | [`jwt`] | tokens of the host application |
+//! | [`social`] | ID tokens of Google and Apple |
+//! | [`keys`] | the public keys of those who sign tokens |
 //! | [`attempts`] | how often signing in may fail |
 //! | [`window`] | sliding windows, also for other limits |
 //! | [`client`] | address and device behind a request |
@@ -19,15 +22,21 @@ pub mod client;
 mod epochs;
 mod identity;
 pub mod jwt;
+pub mod keys;
 mod lookup;
+mod names;
 pub mod password;
+#[cfg(test)]
+#[path = "../tests/integration/harness/signer.rs"]
+mod signer;
 mod signing;
+pub mod social;
 #[cfg(test)]
 mod tests;
 pub mod token;
 pub mod window;
 
-pub use identity::{Identity, NewAccount, Settings, SignedIn};
+pub use identity::{HostKey, Identity, NewAccount, Settings, SignedIn};
 
 use crate::error::{Error, Result};
 use crate::model::{Clock, SignInId, UserId};
@@ -35,6 +44,7 @@ use crate::store::{Change, Store, StoreError};
 use attempts::Attempts;
 use lookup::Caches;
 use password::Hasher;
+use social::Providers;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
@@ -53,6 +63,7 @@ struct Inner {
     hasher: Hasher,
     attempts: Attempts,
     caches: Caches,
+    providers: Providers,
     /// Keys the hashes of known addresses; read from the store on first use.
     address_key: OnceCell<[u8; 32]>,
 }
@@ -66,7 +77,8 @@ impl fmt::Debug for Auth {
 impl Auth {
     /// The services on `store`, reading the time from `clock`.
     pub fn new(store: Store, clock: Clock, settings: Settings) -> Self {
-        let caches = Caches::new(&settings);
+        let caches = Caches::new(&settings, &clock);
+        let providers = Providers::new(&settings.social, &clock);
         Self(Arc::new(Inner {
             store,
             clock,
@@ -74,6 +86,7 @@ impl Auth {
             hasher: Hasher::default(),
             attempts: Attempts::default(),
             caches,
+            providers,
             address_key: OnceCell::new(),
         }))
     }

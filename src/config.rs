@@ -17,7 +17,7 @@ pub use env::Env;
 pub use flags::Flags;
 pub use value::{LogFormat, Origin};
 
-pub use crate::model::{Audience, IpPrivacy, JwtSub, Secret};
+pub use crate::model::{Audience, IpPrivacy, JwtSub, KeysUrl, Secret};
 use crate::store::Durability;
 use ipnet::IpNet;
 use std::fmt;
@@ -69,6 +69,8 @@ pub struct Setting {
     pub default: &'static str,
     /// May be given more than once.
     pub is_list: bool,
+    /// As a flag it may stand alone.
+    pub is_switch: bool,
     /// The words it may be, where only some are allowed.
     pub words: &'static [&'static str],
     check: fn(&str) -> Result<(), String>,
@@ -116,6 +118,7 @@ macro_rules! settings {
             value_name: $value_name,
             default: $default,
             is_list: <$type as Value>::IS_LIST,
+            is_switch: <$type as Value>::IS_SWITCH,
             words: <$type as Value>::WORDS,
             check: |text| <$type as Value>::from_text(text).and_then(|value| check!($($check)?)(&value)),
         }),*];
@@ -179,8 +182,26 @@ settings! {
     token_ttl: Duration = "30d", "DURATION", some_time;
     #[doc = "File with the secret of the host application's HS256 JWTs (or the secret itself in LASTSEEN_JWT_SECRET)"]
     jwt_secret_file: Option<PathBuf> = "", "FILE";
+    #[doc = "File with the public keys (JWK set) of the host application's RS256 and ES256 JWTs"]
+    jwks_file: Option<PathBuf> = "", "FILE";
+    #[doc = "Where those public keys are fetched; https, or plain http on loopback"]
+    jwks_url: Option<KeysUrl> = "", "URL";
+    #[doc = "The iss that a host application's JWT must have; without, any"]
+    jwt_issuer: Option<String> = "", "ISSUER";
+    #[doc = "An aud of which a host application's JWT must have one; repeatable; without, any"]
+    jwt_audience: Vec<String> = "", "AUDIENCE";
+    #[doc = "A host application's JWT with an unknown sub creates its user, from its username"]
+    jwt_provision: bool = "false", "BOOL";
     #[doc = "What the sub of a host application's JWT is: the user's externalId (external-id) or id (id)"]
     jwt_sub: JwtSub = "external-id", "WORD";
+    #[doc = "Client id of an app at Google whose ID tokens are accepted; repeatable"]
+    google_client_id: Vec<String> = "", "ID";
+    #[doc = "Client id of an app at Apple whose ID tokens are accepted; repeatable"]
+    apple_client_id: Vec<String> = "", "ID";
+    #[doc = "Where Google's public keys are fetched; https, or plain http on loopback"]
+    google_jwks_url: KeysUrl = "https://www.googleapis.com/oauth2/v3/certs", "URL";
+    #[doc = "Where Apple's public keys are fetched; https, or plain http on loopback"]
+    apple_jwks_url: KeysUrl = "https://appleid.apple.com/auth/keys", "URL";
     #[doc = "Another origin (scheme, host, port) whose pages may connect; repeatable"]
     cors_origin: Vec<Origin> = "", "ORIGIN";
     #[doc = "Address or network of a proxy whose forwarding headers count; repeatable"]
@@ -271,6 +292,7 @@ pub fn resolve(
     let mut sources = Vec::with_capacity(SETTINGS.len());
     let mut config = Config::read(&inputs, &mut sources)?;
     secret::from_env(&mut config, &mut sources, env)?;
+    config.check()?;
     Ok(Resolved { config, sources })
 }
 
@@ -280,6 +302,27 @@ impl Config {
         resolve(&Flags::default(), None, &Env::default())
             .expect("a test reads every default")
             .config
+    }
+
+    /// What no single value tells.
+    fn check(&self) -> Result<(), ConfigError> {
+        let keys = [
+            ("jwt_secret", self.jwt_secret.is_some()),
+            ("jwt_secret_file", self.jwt_secret_file.is_some()),
+            ("jwks_file", self.jwks_file.is_some()),
+            ("jwks_url", self.jwks_url.is_some()),
+        ];
+        let mut set = keys.iter().filter(|(_, is_set)| *is_set);
+        match (set.next(), set.next()) {
+            (Some((one, _)), Some((other, _))) => Err(ConfigError(format!(
+                "{one} and {other} are both set; the host application signs with one of them, keep that"
+            ))),
+            (None, _) if self.jwt_provision => Err(ConfigError(
+                "jwt_provision: needs jwt_secret_file, jwks_file or jwks_url, else there is no JWT to go by"
+                    .to_owned(),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Reads `jwt_secret_file`, where one is set, into `jwt_secret`; warns in the log of a file that others may read.

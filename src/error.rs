@@ -16,6 +16,9 @@ pub enum Error {
     /// Sign-in with an unknown name or a wrong password (401); the two are not told apart.
     #[error("wrong username, e-mail or password")]
     WrongCredentials,
+    /// Social sign-in with an ID token that is not accepted (401); says why.
+    #[error("idToken is not accepted: {0}")]
+    WrongIdToken(String),
     /// Known, but not allowed (403).
     #[error("{0}")]
     Forbidden(String),

@@ -2,6 +2,7 @@
 
 mod identity;
 mod ids;
+mod keys_url;
 mod pair;
 mod presence;
 mod session;
@@ -9,10 +10,12 @@ mod settings;
 mod time;
 mod user;
 
-pub use identity::{Credential, Principal, UserIdentity};
+pub use identity::{Credential, Principal, Provider, SocialIdentity, UserIdentity};
 pub use ids::{
-    ApiKeyId, BootId, ConnectionId, ConversationId, MessageId, SessionId, SignInId, UserId,
+    ApiKeyId, BootId, ConnectionId, ConversationId, MAX_USER_ID, MessageId, SessionId, SignInId,
+    UserId,
 };
+pub use keys_url::KeysUrl;
 pub use pair::PairFacts;
 pub use presence::{PresenceView, Standing, Status, Transition};
 pub use session::{ClientInfo, DeviceType, EndReason, SessionRow};

@@ -1,6 +1,8 @@
 //! What goes into [`super::Auth`] and comes out of it.
 
-use super::jwt::Claims;
+use super::jwt::{Claims, Rules};
+use super::keys::KeySource;
+use super::social::SocialSettings;
 use super::token::{Token, TokenHash};
 use crate::model::*;
 use std::fmt;
@@ -12,10 +14,16 @@ use std::time::Duration;
 pub struct Settings {
     /// How long an opaque token lives (`--token-ttl`).
     pub token_ttl: Duration,
-    /// The secret of the host application's HS256 tokens; without, none is accepted.
-    pub jwt_secret: Option<Secret>,
+    /// What the host application's tokens are signed with; without, none is accepted.
+    pub host_key: Option<HostKey>,
+    /// What else they must have.
+    pub host_rules: Rules,
     /// What their `sub` is.
     pub jwt_sub: JwtSub,
+    /// An unknown `sub` creates its user.
+    pub provision: bool,
+    /// The providers of social sign-in.
+    pub social: SocialSettings,
     /// Entries of each cache (sign-ins, API keys, host tokens, host users) at most.
     pub cache_capacity: usize,
 }
@@ -24,11 +32,23 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             token_ttl: Duration::from_secs(30 * 24 * 60 * 60),
-            jwt_secret: None,
+            host_key: None,
+            host_rules: Rules::default(),
             jwt_sub: JwtSub::ExternalId,
+            provision: false,
+            social: SocialSettings::default(),
             cache_capacity: 100_000,
         }
     }
+}
+
+/// What the host application signs with.
+#[derive(Clone, Debug)]
+pub enum HostKey {
+    /// A shared secret (HS256).
+    Secret(Secret),
+    /// Keys whose public halves are there (RS256, ES256).
+    Public(KeySource),
 }
 
 /// An account to create. `Debug` does not show the password.

@@ -1,15 +1,15 @@
-//! Tokens of the host application: JSON Web Tokens (RFC 7519), HS256 (RFC 7518, section 3.2).
+//! Tokens of the host application: JSON Web Tokens (RFC 7519), HS256, RS256 or ES256 (RFC 7518, section 3).
 //!
-//! Checks the signature and the times and reads the claims; which user a `sub` is, is [`super::Auth`]'s to find.
-//! An `aud` is neither required nor compared: the secret itself is what the host shares with us.
+//! Checks the signature, the times and, where that is set, issuer and audience, and reads the claims; which user a
+//! `sub` is, is [`super::Auth`]'s to find.
 //!
-//! The algorithm is the key's, never the header's: a [`Verifier`] knows the one it accepts, so that neither
-//! `none` nor a public key taken for a secret gets past it. A set of public keys would be another variant.
+//! The algorithm is the key's, never the header's: a [`Verifier`] has either a secret, for HS256 alone, or public
+//! keys, each for its own algorithm, so that neither `none` nor a public key taken for a secret gets past it.
 
+use super::keys::{KeySet, signed_by};
 use super::token::TokenHash;
-use crate::model::Secret;
-use crate::model::Timestamp;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use crate::model::{Secret, Timestamp};
+use jsonwebtoken::{Algorithm, DecodingKey};
 use quick_cache::sync::Cache;
 use serde::Deserialize;
 use serde_json::Value;
@@ -41,6 +41,18 @@ pub enum Rejected {
     /// `nbf` has not come, leeway included.
     #[error("not valid yet")]
     Early,
+    /// `iss` is another one.
+    #[error("of another issuer")]
+    Issuer,
+    /// `aud` does not name us, or names others beside us.
+    #[error("for another audience")]
+    Audience,
+    /// `nonce` is another one, or is on one side only.
+    #[error("with another nonce")]
+    Nonce,
+    /// The keys that would tell cannot be had now.
+    #[error("the public keys are out of reach")]
+    KeysOutOfReach,
 }
 
 /// The claims of a verified token.
@@ -84,13 +96,40 @@ impl Claims {
     /// # Errors
     /// Expired, or not valid yet.
     pub fn check_times(&self, now: Timestamp) -> Result<(), Rejected> {
-        if now >= self.accepted_until() {
-            return Err(Rejected::Expired);
+        check_times(self.expires_at, self.not_before, now)
+    }
+}
+
+/// Whether a token with this `exp` and `nbf` is accepted at `now`, leeway included.
+pub(super) fn check_times(
+    expires_at: Timestamp,
+    not_before: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), Rejected> {
+    if now >= expires_at.plus(LEEWAY) {
+        return Err(Rejected::Expired);
+    }
+    if not_before.is_some_and(|at| at > now.plus(LEEWAY)) {
+        return Err(Rejected::Early);
+    }
+    Ok(())
+}
+
+/// `aud` as it may be written (RFC 7519, section 4.1.3).
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum AudienceClaim {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl AudienceClaim {
+    /// All of them.
+    pub(super) fn names(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Many(names) => names,
         }
-        if self.not_before.is_some_and(|at| at > now.plus(LEEWAY)) {
-            return Err(Rejected::Early);
-        }
-        Ok(())
     }
 }
 
@@ -105,6 +144,8 @@ struct RawClaims {
     username: Option<Value>,
     sid: Option<Value>,
     jti: Option<Value>,
+    iss: Option<Value>,
+    aud: Option<Value>,
 }
 
 impl RawClaims {
@@ -131,7 +172,7 @@ impl RawClaims {
 }
 
 /// A `NumericDate`: seconds, possibly with a fraction. Beyond what a [`Timestamp`] holds it stays at the end.
-fn numeric_date(seconds: f64) -> Timestamp {
+pub(super) fn numeric_date(seconds: f64) -> Timestamp {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a cast from float saturates, which is what is wanted"
@@ -153,34 +194,95 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What tokens are verified with.
-#[derive(Clone)]
-pub enum Verifier {
-    /// HS256 with a shared secret.
-    Secret(Arc<DecodingKey>),
+/// What tokens are verified with, and what they must say.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    key: Key,
+    rules: Rules,
 }
 
-impl fmt::Debug for Verifier {
+/// What beside signature and times a token must have.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Its `iss`; without, any or none.
+    pub issuer: Option<String>,
+    /// One of these must be in its `aud`; without, any or none.
+    pub audiences: Vec<String>,
+}
+
+impl Rules {
+    fn check(&self, claims: &RawClaims) -> Result<(), Rejected> {
+        if let Some(issuer) = &self.issuer
+            && claims.iss.as_ref().and_then(Value::as_str) != Some(issuer)
+        {
+            return Err(Rejected::Issuer);
+        }
+        if self.audiences.is_empty() {
+            return Ok(());
+        }
+        let named = claims.aud.as_ref().map(AudienceClaim::deserialize);
+        match named {
+            Some(Ok(named))
+                if named
+                    .names()
+                    .iter()
+                    .any(|name| self.audiences.contains(name)) =>
+            {
+                Ok(())
+            }
+            _ => Err(Rejected::Audience),
+        }
+    }
+}
+
+#[derive(Clone)]
+enum Key {
+    /// HS256.
+    Secret(Arc<DecodingKey>),
+    /// RS256 and ES256.
+    Public(Arc<KeySet>),
+}
+
+impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Secret(_) => f.write_str("Verifier::Secret(…)"),
+            Self::Secret(_) => f.write_str("Secret(…)"),
+            Self::Public(keys) => keys.fmt(f),
         }
     }
 }
 
 impl Verifier {
     /// Accepts HS256 with `secret`, and nothing else.
-    pub fn from_secret(secret: &Secret) -> Self {
-        Self::Secret(Arc::new(DecodingKey::from_secret(
-            secret.expose().as_bytes(),
-        )))
+    pub fn from_secret(secret: &Secret, rules: Rules) -> Self {
+        let key = DecodingKey::from_secret(secret.expose().as_bytes());
+        Self {
+            key: Key::Secret(Arc::new(key)),
+            rules,
+        }
+    }
+
+    /// Accepts RS256 and ES256 with one of `keys`, and nothing else.
+    pub fn from_keys(keys: Arc<KeySet>, rules: Rules) -> Self {
+        Self {
+            key: Key::Public(keys),
+            rules,
+        }
+    }
+
+    /// Rises when tokens have to be verified again, since the keys became other ones.
+    fn generation(&self) -> u64 {
+        match &self.key {
+            Key::Secret(_) => 0,
+            Key::Public(keys) => keys.generation(),
+        }
     }
 
     /// The claims of `token`, whose hash is `hash`, when it is signed with our key and in time at `now`.
     ///
     /// # Errors
-    /// It is not.
-    pub fn verify(
+    /// It is not, or the keys cannot be had.
+    pub async fn verify(
         &self,
         token: &str,
         hash: &TokenHash,
@@ -189,22 +291,12 @@ impl Verifier {
         if token.len() > MAX_BYTES {
             return Err(Rejected::Invalid);
         }
-        let (key, algorithm) = match self {
-            Self::Secret(key) => (key, Algorithm::HS256),
+        let raw: RawClaims = match &self.key {
+            Key::Secret(key) => signed_by(token, key, Algorithm::HS256).ok_or(Rejected::Invalid)?,
+            Key::Public(keys) => keys.verify(token).await?,
         };
-        let mut signature_only = Validation::new(algorithm);
-        // The times are checked here, against a clock that a test can hold.
-        signature_only.required_spec_claims.clear();
-        signature_only.validate_exp = false;
-        signature_only.validate_nbf = false;
-        signature_only.validate_aud = false;
-        let read = jsonwebtoken::decode::<RawClaims>(token, key, &signature_only)
-            .map_err(|_| Rejected::Invalid)?;
-        if read.header.crit.is_some() {
-            // RFC 7515, section 4.1.11: an extension that must be understood, and is not.
-            return Err(Rejected::Invalid);
-        }
-        let claims = read.claims.check(hash)?;
+        self.rules.check(&raw)?;
+        let claims = raw.check(hash)?;
         claims.check_times(now)?;
         Ok(claims)
     }
@@ -212,12 +304,12 @@ impl Verifier {
 
 /// A [`Verifier`] that remembers what it has verified: at most `capacity` tokens, the times checked at each use.
 ///
-/// What depends on the token and the key alone never changes, so nothing need ever be invalidated. Refusals are
-/// not remembered.
+/// What depends on the token and the key alone never changes, so nothing need be invalidated until the keys become
+/// other ones. Refusals are not remembered.
 #[derive(Debug)]
 pub struct CachedVerifier {
     verifier: Verifier,
-    seen: Cache<TokenHash, Arc<Claims>>,
+    seen: Cache<TokenHash, (Arc<Claims>, u64)>,
 }
 
 impl CachedVerifier {
@@ -233,16 +325,20 @@ impl CachedVerifier {
     ///
     /// # Errors
     /// As [`Verifier::verify`].
-    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<Claims>, Rejected> {
+    pub async fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<Claims>, Rejected> {
         if token.len() > MAX_BYTES {
             return Err(Rejected::Invalid);
         }
         let hash = super::token::hash(token);
-        if let Some(claims) = self.seen.get(&hash) {
+        // Read before the keys are used, so that what they become meanwhile counts.
+        let generation = self.verifier.generation();
+        if let Some((claims, under)) = self.seen.get(&hash)
+            && under == generation
+        {
             return claims.check_times(now).map(|()| claims);
         }
-        let claims = Arc::new(self.verifier.verify(token, &hash, now)?);
-        self.seen.insert(hash, claims.clone());
+        let claims = Arc::new(self.verifier.verify(token, &hash, now).await?);
+        self.seen.insert(hash, (claims.clone(), generation));
         Ok(claims)
     }
 }

@@ -5,12 +5,16 @@
 use super::cache::{OfUser, UserCache};
 use super::epochs::Epochs;
 use super::identity::Proof;
-use super::jwt::{CachedVerifier, Claims, Verifier};
+use super::jwt::{CachedVerifier, Claims, Rejected, Verifier};
+use super::keys::KeySet;
 use super::token::{TokenHash, TokenKind};
-use super::{Auth, Identity, MAX_BEARER_BYTES, Settings, store_error};
+use super::{Auth, HostKey, Identity, MAX_BEARER_BYTES, Settings, names, store_error};
 use crate::error::{Error, Result};
-use crate::model::{Credential, JwtSub, Principal, Role, UserId, UserIdentity, Username};
-use crate::store::{ApiKey, SignIn};
+use crate::model::{
+    Clock, Credential, JwtSub, MAX_USER_ID, Principal, ProfileFields, Role, UserId, UserIdentity,
+    Username,
+};
+use crate::store::{ApiKey, NewUser, SignIn, StoreError};
 use quick_cache::sync::Cache;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,21 +46,29 @@ pub(super) struct Caches {
     keys: Cache<TokenHash, Arc<(ApiKey, u64)>>,
     host_users: UserCache<String, HostUser>,
     jwt: Option<CachedVerifier>,
+    pub(super) host_keys: Option<Arc<KeySet>>,
 }
 
 impl Caches {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, clock: &Clock) -> Self {
         let capacity = settings.cache_capacity;
+        let rules = settings.host_rules.clone();
+        let (verifier, host_keys) = match &settings.host_key {
+            None => (None, None),
+            Some(HostKey::Secret(secret)) => (Some(Verifier::from_secret(secret, rules)), None),
+            Some(HostKey::Public(source)) => {
+                let keys = Arc::new(KeySet::new(source.clone(), clock.clone()));
+                (Some(Verifier::from_keys(keys.clone(), rules)), Some(keys))
+            }
+        };
         Self {
             epochs: Epochs::default(),
             sign_ins: UserCache::new(capacity),
             key_epoch: AtomicU64::new(0),
             keys: Cache::new(capacity.min(1024)),
             host_users: UserCache::new(capacity),
-            jwt: settings
-                .jwt_secret
-                .as_ref()
-                .map(|secret| CachedVerifier::new(Verifier::from_secret(secret), capacity)),
+            jwt: verifier.map(|verifier| CachedVerifier::new(verifier, capacity)),
+            host_keys,
         }
     }
 
@@ -80,11 +92,14 @@ impl Auth {
             Some(TokenKind::ApiKey) => Proof::Key(super::token::hash(bearer)),
             None => {
                 let verifier = self.0.caches.jwt.as_ref().ok_or(Error::Unauthorized)?;
-                let claims = verifier.verify(bearer, self.0.clock.now()).map_err(|why| {
+                let verified = verifier.verify(bearer, self.0.clock.now()).await;
+                Proof::Jwt(verified.map_err(|why| {
                     tracing::debug!(%why, "a bearer token was not accepted");
-                    Error::Unauthorized
-                })?;
-                Proof::Jwt(claims)
+                    match why {
+                        Rejected::KeysOutOfReach => Error::Unavailable,
+                        _ => Error::Unauthorized,
+                    }
+                })?)
             }
         };
         self.identify(proof).await
@@ -176,7 +191,7 @@ impl Auth {
         claims
             .check_times(self.0.clock.now())
             .map_err(|_| Error::Unauthorized)?;
-        let user = self.host_user(&claims.sub).await?;
+        let user = self.host_user(&claims).await?;
         let role = if claims.admin { Role::Admin } else { user.role };
         Ok(Identity {
             principal: Principal::User(UserIdentity {
@@ -192,8 +207,20 @@ impl Auth {
         })
     }
 
-    /// The user whom `sub` names.
-    async fn host_user(&self, sub: &str) -> Result<Arc<HostUser>> {
+    /// The user whom `claims` name, made now where that is wanted.
+    async fn host_user(&self, claims: &Claims) -> Result<Arc<HostUser>> {
+        if let Some(user) = self.known_host_user(&claims.sub).await? {
+            return Ok(user);
+        }
+        if !self.0.settings.provision {
+            return Err(Error::Unauthorized);
+        }
+        self.provision(claims).await?;
+        let made = self.known_host_user(&claims.sub).await?;
+        made.ok_or(Error::Unauthorized)
+    }
+
+    async fn known_host_user(&self, sub: &str) -> Result<Option<Arc<HostUser>>> {
         let caches = &self.0.caches;
         let look_up = async {
             let found = match self.0.settings.jwt_sub {
@@ -210,7 +237,39 @@ impl Auth {
             }))
         };
         let found = caches.host_users.get(&caches.epochs, sub, look_up).await;
-        found.map_err(store_error)?.ok_or(Error::Unauthorized)
+        found.map_err(store_error)
+    }
+
+    /// Creates the user of `claims`, under the name that they give as far as it can be had: a name that is taken is
+    /// another's, whoever that may be, and gets digits.
+    async fn provision(&self, claims: &Claims) -> Result<()> {
+        let (id, external_id) = match self.0.settings.jwt_sub {
+            JwtSub::ExternalId => (None, Some(claims.sub.clone())),
+            JwtSub::Id => match canonical_id(&claims.sub) {
+                Some(id) if (1..=MAX_USER_ID).contains(&id.0) => (Some(id), None),
+                _ => return Err(Error::Unauthorized),
+            },
+        };
+        let given = claims.username.as_deref().unwrap_or_default();
+        let names = match Username::new(given) {
+            Ok(name) => names::preferred(&name),
+            Err(_) => names::derived(given),
+        };
+        let username = names.first().cloned().ok_or(Error::Unauthorized)?;
+        let user = NewUser {
+            id,
+            external_id,
+            username,
+            password_hash: None,
+            profile: ProfileFields::default(),
+            role: Role::User,
+            created_at: self.0.clock.now(),
+        };
+        match self.0.store.create_named_user(user, names).await {
+            // Another request of theirs was quicker.
+            Ok(_) | Err(StoreError::Conflict("id" | "externalId")) => Ok(()),
+            Err(error) => Err(store_error(error)),
+        }
     }
 }
 

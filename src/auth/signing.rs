@@ -145,8 +145,18 @@ impl Auth {
         })
     }
 
+    /// Remembers, as far as that can be done, that `origin` signed in to `account`.
+    pub(super) async fn remember(&self, account: Account, origin: Origin, now: Timestamp) {
+        match self.known_address(account, origin).await {
+            Ok(known) => remembered(self.0.store.remember_address(known, now).await),
+            Err(error) => {
+                tracing::warn!(%error, "an address that signed in could not be remembered");
+            }
+        }
+    }
+
     /// A token, and what the store is to know of it.
-    fn new_sign_in(&self, from: &ClientInfo) -> Result<(Token, NewSignIn)> {
+    pub(super) fn new_sign_in(&self, from: &ClientInfo) -> Result<(Token, NewSignIn)> {
         let token = Token::generate(TokenKind::SignIn)?;
         let now = self.0.clock.now();
         let new = NewSignIn {
@@ -184,7 +194,7 @@ impl Auth {
         }
     }
 
-    async fn place(&self, attempt: Attempt) -> Result<Place> {
+    pub(super) async fn place(&self, attempt: Attempt) -> Result<Place> {
         self.0
             .attempts
             .begin(attempt, || self.0.clock.now())

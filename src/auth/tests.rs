@@ -31,7 +31,7 @@ impl Bench {
 
     fn with_jwt(jwt_sub: JwtSub) -> Self {
         Self::with(Settings {
-            jwt_secret: Secret::new(SECRET),
+            host_key: Secret::new(SECRET).map(HostKey::Secret),
             jwt_sub,
             ..Settings::default()
         })
@@ -382,7 +382,7 @@ fn debug_shows_no_secret() {
         profile: ProfileFields::default(),
     };
     let settings = Settings {
-        jwt_secret: Secret::new(SECRET),
+        host_key: Secret::new(SECRET).map(HostKey::Secret),
         ..Settings::default()
     };
     let token = Token::generate(TokenKind::SignIn).expect("a token");

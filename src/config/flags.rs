@@ -56,6 +56,14 @@ impl Args for Flags {
                 } else {
                     ArgAction::Set
                 });
+            let argument = if setting.is_switch {
+                argument
+                    .num_args(0..=1)
+                    .require_equals(true)
+                    .default_missing_value("true")
+            } else {
+                argument
+            };
             if setting.words.is_empty() {
                 argument.value_parser(|text: &str| (setting.check)(text).map(|()| text.to_owned()))
             } else {

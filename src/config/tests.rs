@@ -24,7 +24,7 @@ fn failure(text: &str, variables: &[(&str, &str)]) -> String {
 }
 
 /// One key of each type of value: key, then the value as text and as TOML for file, environment and flag.
-const EACH_TYPE: [(&str, [&str; 3]); 10] = [
+const EACH_TYPE: [(&str, [&str; 3]); 11] = [
     ("listen", ["10.0.0.1:1", "10.0.0.2:2", "[::1]:0"]),
     ("database", ["a.db", "b.db", "c.db"]),
     ("durability", ["normal", "full", "normal"]),
@@ -32,6 +32,14 @@ const EACH_TYPE: [(&str, [&str; 3]); 10] = [
     ("event_rate", ["1", "2", "3"]),
     ("max_connections", ["1", "2", "3"]),
     ("jwt_secret_file", ["a", "b", "c"]),
+    (
+        "google_jwks_url",
+        [
+            "https://a.example/k",
+            "http://127.0.0.1:1/k",
+            "http://[::1]/k",
+        ],
+    ),
     ("cors_origin", ["http://a", "http://b", "http://c"]),
     ("trusted_proxies", ["10.0.0.0/8", "10.0.0.2", "fd00::/8"]),
     ("log_level", ["warn", "debug", "lastseen=trace,info"]),
@@ -99,6 +107,17 @@ fn the_table_has_every_type_once_at_least() {
     assert_eq!(config.audience, Audience::Contacts);
 }
 
+/// Settings of which every text is a good one.
+const ANY_TEXT: [&str; 7] = [
+    "database",
+    "jwt_secret_file",
+    "jwks_file",
+    "jwt_issuer",
+    "jwt_audience",
+    "google_client_id",
+    "apple_client_id",
+];
+
 #[test]
 fn every_flag_has_a_variable_and_a_key() {
     let mut serve = crate::cli::command();
@@ -115,7 +134,7 @@ fn every_flag_has_a_variable_and_a_key() {
         let help = argument.get_help().expect("help").to_string();
         assert!(help.contains(&setting.env()), "{help}");
         // A bad variable fails whatever the type; a bad TOML type likewise: both are looked at.
-        if !["database", "jwt_secret_file"].contains(&setting.key) {
+        if !ANY_TEXT.contains(&setting.key) {
             let bad = failure("", &[(&setting.env(), "=")]);
             assert!(bad.contains(&setting.env()), "{bad}");
         }
@@ -297,5 +316,56 @@ fn durations_are_written_in_their_largest_whole_unit() {
     assert_eq!(
         Duration::from_text("120s").expect("a duration").to_json(),
         "2m"
+    );
+}
+
+#[test]
+fn a_switch_may_stand_alone_and_be_taken_back() {
+    let config = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let secret = (
+            "LASTSEEN_JWT_SECRET",
+            "a secret of thirty-two bytes or more",
+        );
+        let env = Env::of(variables.iter().copied().chain([secret]));
+        let resolved = resolve(&parsed(arguments), None, &env).expect("good settings");
+        resolved.config.jwt_provision
+    };
+    let on = [("LASTSEEN_JWT_PROVISION", "true")];
+    assert!(!config(&[], &[]));
+    assert!(config(&["--jwt-provision"], &[]));
+    assert!(config(&["--jwt-provision=true"], &[]));
+    assert!(config(&[], &on));
+    assert!(!config(&["--jwt-provision=false"], &on));
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = file(&directory, "jwt_provision = true\njwks_file = \"keys\"");
+    let resolved = resolve(&Flags::default(), Some(&path), &Env::default());
+    assert!(resolved.expect("good settings").config.jwt_provision);
+    let message = failure("jwt_provision = \"yes\"", &[]);
+    assert!(message.contains("jwt_provision"), "{message}");
+}
+
+#[test]
+fn the_host_application_signs_with_one_key() {
+    let pairs = [
+        "jwks_file = \"a\"\njwks_url = \"https://a.example\"",
+        "jwks_file = \"a\"\njwt_secret_file = \"b\"",
+        "jwt_secret_file = \"a\"\njwks_url = \"https://a.example\"",
+    ];
+    for text in pairs {
+        let message = failure(text, &[]);
+        assert!(message.contains("both set"), "{message}");
+    }
+    let secret = [(
+        "LASTSEEN_JWT_SECRET",
+        "a secret of thirty-two bytes or more",
+    )];
+    let message = failure("jwks_file = \"a\"", &secret);
+    assert!(message.contains("jwt_secret and jwks_file"), "{message}");
+    let message = failure("jwt_provision = true", &[]);
+    assert!(message.contains("jwt_provision"), "{message}");
+    let message = failure("jwks_url = \"http://a.example/keys\"", &[]);
+    assert!(
+        message.contains("jwks_url") && message.contains("https"),
+        "{message}"
     );
 }

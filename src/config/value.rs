@@ -1,6 +1,6 @@
 //! What a setting's value may be: read from text or TOML, written back in its canonical form.
 
-use crate::model::{Audience, IpPrivacy, JwtSub};
+use crate::model::{Audience, IpPrivacy, JwtSub, KeysUrl};
 use crate::store::Durability;
 use ipnet::IpNet;
 use std::fmt;
@@ -13,6 +13,8 @@ use std::time::Duration;
 pub(super) trait Value: Sized {
     /// May be given more than once; in text separated by commas.
     const IS_LIST: bool = false;
+    /// As a flag it may stand alone.
+    const IS_SWITCH: bool = false;
     /// The words it may be, where only some are allowed.
     const WORDS: &'static [&'static str] = &[];
 
@@ -122,6 +124,34 @@ impl Value for Durability {
             Self::Full => "full".into(),
             Self::Normal => "normal".into(),
         }
+    }
+}
+
+impl Value for bool {
+    const IS_SWITCH: bool = true;
+    const WORDS: &'static [&'static str] = &["true", "false"];
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map_err(|_| format!("must be true or false, not {text:?}"))
+    }
+
+    fn from_toml(value: &toml::Value) -> Result<Self, String> {
+        value.as_bool().ok_or("must be true or false".to_owned())
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        (*self).into()
+    }
+}
+
+impl Value for KeysUrl {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        self.to_string().into()
     }
 }
 

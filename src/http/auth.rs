@@ -1,13 +1,12 @@
-//! Signing up, in and out with a password.
+//! Signing up and in, with a password or a provider's ID token, and out.
 
 use super::document::Tag;
-use super::envelope::{CreatedReply, Reply, created, ok};
-use super::extract::{AsUser, ClientOf};
+use super::envelope::{CreatedReply, MadeReply, Reply, created, made, ok};
+use super::extract::{AsUser, ClientOf, MaybeUser};
 use super::{Body, Services, users};
-use crate::auth::{NewAccount, SignedIn};
+use crate::auth::{NewAccount, SignedIn, social};
 use crate::error::Error;
-use crate::model::Credential;
-use crate::model::{ProfileFields, Timestamp};
+use crate::model::{Credential, ProfileFields, Provider, Timestamp};
 use crate::presence::Viewer;
 use poem_openapi::{Object, OpenApi};
 use std::sync::Arc;
@@ -49,6 +48,22 @@ pub struct SignIn {
     email: Option<String>,
     /// The password.
     password: String,
+}
+
+/// What a provider's sign-in gave to the app.
+#[derive(Object)]
+#[oai(rename_all = "camelCase")]
+pub struct SocialSignIn {
+    /// Who made the token.
+    provider: Provider,
+    /// The ID token.
+    id_token: String,
+    /// Exactly what the token's `nonce` claim holds; to be left out if the token has none.
+    #[oai(nullable)]
+    nonce: Option<String>,
+    /// The name of the user that is created if there is none; without it one is derived.
+    #[oai(nullable)]
+    username: Option<String>,
 }
 
 /// A fresh token and whose it is.
@@ -112,6 +127,42 @@ impl AuthApi {
             .sign_in(&login, &password, &from.0.info, from.0.address)
             .await?;
         ok(self.session(signed_in))
+    }
+
+    /// Sign in with Google or Apple
+    ///
+    /// The person is the provider's `sub`; nothing is linked by e-mail address. Whoever comes for the first time gets a
+    /// user (201). With a user's bearer token in the request the person is linked to that user instead. 400 when the
+    /// provider is not set up here, 401 when the token is not accepted, 403 when accounts are the host application's to
+    /// create, 409 when the name is taken or the person is linked to another user, 503 when the provider's keys are out
+    /// of reach.
+    #[oai(
+        path = "/auth/social-verified",
+        method = "post",
+        operation_id = "signInSocially"
+    )]
+    async fn social(
+        &self,
+        caller: MaybeUser,
+        from: ClientOf,
+        body: Body<SocialSignIn>,
+    ) -> MadeReply<Session> {
+        let Body(request) = body;
+        let request = social::SocialSignIn {
+            provider: request.provider,
+            id_token: request.id_token,
+            nonce: request.nonce,
+            username: request.username,
+            link_to: caller.0.map(|user| user.id()),
+        };
+        let services = self.0.clone();
+        let work = async move {
+            let ClientOf(client) = from;
+            let (info, address) = (&client.info, client.address);
+            services.auth.sign_in_socially(request, info, address).await
+        };
+        let (signed_in, is_new) = self.0.to_the_end(work).await?;
+        made(is_new, self.session(signed_in))
     }
 
     /// Sign out

@@ -215,7 +215,7 @@ impl From<Error> for Failure {
             Error::BadRequest(_) => Self::bad_request(message),
             Error::Unauthorized => Self::new(StatusCode::UNAUTHORIZED, message)
                 .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
-            Error::WrongCredentials => Self {
+            Error::WrongCredentials | Error::WrongIdToken(_) => Self {
                 code: "wrong_credentials",
                 ..Self::new(StatusCode::UNAUTHORIZED, message)
                     .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
@@ -322,6 +322,11 @@ mod tests {
             (Error::BadRequest("x".into()), 400, "bad_request"),
             (Error::Unauthorized, 401, "unauthorized"),
             (Error::WrongCredentials, 401, "wrong_credentials"),
+            (
+                Error::WrongIdToken("expired".into()),
+                401,
+                "wrong_credentials",
+            ),
             (Error::forbidden("no"), 403, "forbidden"),
             (Error::NotFound("user"), 404, "not_found"),
             (StoreError::Conflict("email").into(), 409, "conflict"),

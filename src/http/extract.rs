@@ -11,6 +11,7 @@ use crate::auth::token::bearer;
 use crate::error::{Error, Result};
 use crate::model::{Credential, KeyRole, Principal, UserId, UserIdentity};
 use crate::presence::Viewer;
+use poem::http::header::AUTHORIZATION;
 use poem::{FromRequest, Request, RequestBody};
 use poem_openapi::SecurityScheme;
 use poem_openapi::auth::Bearer;
@@ -177,6 +178,10 @@ async fn user_reads(request: &Request, _: Bearer) -> poem::Result<UserReader> {
 }
 
 async fn as_user(request: &Request, _: Bearer) -> poem::Result<UserCaller> {
+    user_caller(request).await
+}
+
+async fn user_caller(request: &Request) -> poem::Result<UserCaller> {
     let identity = authenticate(request).await.map_err(Failure::from)?;
     match identity.principal.user().cloned() {
         Some(user) => Ok(UserCaller { user, identity }),
@@ -226,5 +231,18 @@ impl<'a> FromRequest<'a> for ClientOf {
             .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
         let rules = &services.settings.client_rules;
         Ok(Self(Client::of(request.headers(), peer, None, rules)))
+    }
+}
+
+/// A user's token where there is one; an API key is refused as it is where a user has to ask, a bad token as everywhere.
+#[derive(Clone, Debug)]
+pub struct MaybeUser(pub Option<UserCaller>);
+
+impl<'a> FromRequest<'a> for MaybeUser {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
+        if !request.headers().contains_key(AUTHORIZATION) {
+            return Ok(Self(None));
+        }
+        user_caller(request).await.map(Some).map(Self)
     }
 }

@@ -1,5 +1,6 @@
 //! Who is asking.
 
+use super::session::word_enum;
 use super::{ApiKeyId, KeyRole, Role, SignInId, UserId, Username};
 use std::sync::Arc;
 
@@ -59,4 +60,23 @@ pub enum Credential {
         /// itself; short, and no secret. Unique only together with the user.
         key: Arc<str>,
     },
+}
+
+word_enum! {
+    /// Who vouches for a person at social sign-in.
+    Provider {
+        /// Google.
+        Google = "google",
+        /// Apple.
+        Apple = "apple",
+    }
+}
+
+/// A person as a provider knows them. Their e-mail address is no part of it: addresses change hands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocialIdentity {
+    /// Who vouches.
+    pub provider: Provider,
+    /// The provider's id of the person (`sub`).
+    pub subject: String,
 }

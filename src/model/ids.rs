@@ -27,6 +27,9 @@ macro_rules! integer_id {
     )*};
 }
 
+/// The largest id of a user: what JSON clients can hold exactly (RFC 8259, section 6).
+pub const MAX_USER_ID: i64 = 9_007_199_254_740_991;
+
 integer_id! {
     /// A user. Never reused, also after the user is erased.
     UserId,

@@ -53,7 +53,9 @@ impl From<Error> for WireError {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::BadRequest(_) => "bad_payload",
-            Error::Unauthorized | Error::WrongCredentials => "unauthorized",
+            Error::Unauthorized | Error::WrongCredentials | Error::WrongIdToken(_) => {
+                "unauthorized"
+            }
             Error::Forbidden(_) => "forbidden",
             Error::NotFound(_) => "not_found",
             Error::Conflict { .. } => "conflict",

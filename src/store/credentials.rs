@@ -1,8 +1,9 @@
 //! The store's verbs for who may come in: sign-ins, API keys, secrets, known addresses.
 
-use super::sqlite::{Fault, keys, secrets, sign_ins, users};
+use super::sqlite::{Fault, identities, keys, secrets, sign_ins, users};
 use super::{
-    ADDRESS_MEMORY, ApiKey, NewSignIn, NewUser, Result, SignIn, SignInSummary, Store, StoreError,
+    ADDRESS_MEMORY, ApiKey, IdentitySummary, NewSignIn, NewUser, Result, SignIn, SignInSummary,
+    Store, StoreError, Unlinked,
 };
 use crate::model::*;
 use rusqlite::Connection;
@@ -22,6 +23,41 @@ impl Store {
     pub async fn create_sign_in(&self, user: UserId, new: NewSignIn) -> Result<(SignInId, User)> {
         self.0
             .write("signing in", move |c| signed_in(c, user, &new))
+            .await
+    }
+    /// Signs in whom `identity` is, after doing with one that is nobody's what `unlinked` says, all or nothing. Also
+    /// whether that made a user.
+    pub async fn sign_in_by_identity(
+        &self,
+        identity: SocialIdentity,
+        unlinked: Unlinked,
+        new: NewSignIn,
+    ) -> Result<(SignInId, User, bool)> {
+        self.0
+            .write("signing in by an identity", move |c| {
+                let (user, is_new) = identities::owner(c, &identity, &unlinked, new.created_at)?;
+                let (sign_in, user) = signed_in(c, user, &new)?;
+                Ok((sign_in, user, is_new))
+            })
+            .await
+    }
+    /// A user's identities, oldest first.
+    pub async fn identities(&self, user: UserId) -> Result<Vec<IdentitySummary>> {
+        self.0
+            .read("listing identities", move |c| identities::of_user(c, user))
+            .await
+    }
+    /// Creates `account` under the first of `names` that is free. `Conflict("id" | "externalId")` when somebody was
+    /// quicker, `Conflict("username")` when no name is free.
+    pub async fn create_named_user(
+        &self,
+        account: NewUser,
+        names: Vec<Username>,
+    ) -> Result<UserId> {
+        self.0
+            .write("creating a user", move |c| {
+                identities::create_named(c, &account, &names)
+            })
             .await
     }
     /// One that is not revoked, by token hash, with its user; whether it has expired is for the caller to say, whose

@@ -10,6 +10,7 @@ mod checkpoint;
 pub(super) mod conversations;
 mod fault;
 pub(super) mod follows;
+pub(super) mod identities;
 pub(super) mod keys;
 pub mod lock;
 pub(super) mod messages;

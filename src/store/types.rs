@@ -166,6 +166,31 @@ pub struct NewUser {
     pub created_at: Timestamp,
 }
 
+/// What becomes of an identity that is nobody's yet.
+#[derive(Clone, Debug)]
+pub enum Unlinked {
+    /// `Forbidden`.
+    Refuse,
+    /// It becomes this user's; one that is another's is `Conflict("idToken")`.
+    LinkTo(UserId),
+    /// It gets a user of its own.
+    Create {
+        /// Its `username` counts for nothing; its e-mail address is left out when it is taken.
+        account: Box<NewUser>,
+        /// The first of these that is free; `Conflict("username")` when none is.
+        names: Vec<Username>,
+    },
+}
+
+/// One of a user's identities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentitySummary {
+    /// Which.
+    pub identity: SocialIdentity,
+    /// When it was linked.
+    pub created_at: Timestamp,
+}
+
 /// For checking a password.
 #[derive(Clone)]
 pub struct Credentials {

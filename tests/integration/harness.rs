@@ -2,13 +2,17 @@
 
 pub mod client;
 pub mod http;
+pub mod issuer;
 pub mod process;
 pub mod server;
+pub mod signer;
 pub mod socket;
 
 pub use client::{Client, Connect, Said, Transport};
 pub use http::{Answer, Http};
+pub use issuer::Issuer;
 pub use server::{Server, User};
+pub use signer::Signer;
 
 use lastseen::model::{Clock, Timestamp};
 use serde_json::Value;

@@ -7,9 +7,11 @@
 mod auth;
 mod failures;
 mod harness;
+mod host;
 
 mod limits;
 mod presence;
 mod realtime;
+mod social;
 mod structure;
 mod visibility;

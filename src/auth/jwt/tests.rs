@@ -1,8 +1,12 @@
 //! What is accepted, and everything that must not be.
 
+use super::super::keys::KeySource;
+use super::super::signer::{Signer, key_set};
 use super::*;
+use crate::model::Clock;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::FutureExt as _;
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 
@@ -27,11 +31,14 @@ fn verify(token: &str) -> Result<Claims, Rejected> {
 }
 
 fn verify_at(token: &str, now: Timestamp) -> Result<Claims, Rejected> {
-    Verifier::from_secret(&Secret::new(SECRET).expect("not empty")).verify(
-        token,
-        &super::super::token::hash(token),
-        now,
-    )
+    let hash = super::super::token::hash(token);
+    let verifier = verifier(Rules::default());
+    let verified = verifier.verify(token, &hash, now);
+    verified.now_or_never().expect("a secret is at hand")
+}
+
+fn verifier(rules: Rules) -> Verifier {
+    Verifier::from_secret(&Secret::new(SECRET).expect("not empty"), rules)
 }
 
 fn part(json: &Value) -> String {
@@ -244,34 +251,73 @@ fn a_refreshed_token_of_one_sign_in_has_the_same_key() {
     assert!(key(json!({"sid": "x".repeat(5000)})).len() < 64);
 }
 
-#[test]
-fn a_remembered_token_still_expires_and_rubbish_is_not_remembered() {
-    let cached = CachedVerifier::new(
-        Verifier::from_secret(&Secret::new(SECRET).expect("not empty")),
-        100,
-    );
+#[tokio::test]
+async fn a_remembered_token_still_expires_and_rubbish_is_not_remembered() {
+    let cached = CachedVerifier::new(verifier(Rules::default()), 100);
     let token = signed(&json!({"sub": "1", "exp": NOW, "nbf": NOW}));
-    assert_eq!(cached.verify(&token, now()).expect("accepted").sub, "1");
-    assert_eq!(
-        cached.verify(&token, now()).expect("accepted again").sub,
-        "1"
-    );
+    for _ in 0..2 {
+        let claims = cached.verify(&token, now()).await.expect("accepted");
+        assert_eq!(claims.sub, "1");
+    }
     assert_eq!(cached.seen.len(), 1);
     assert_eq!(
-        cached.verify(&token, now().plus(LEEWAY)),
+        cached.verify(&token, now().plus(LEEWAY)).await,
         Err(Rejected::Expired)
     );
     assert_eq!(
-        cached.verify(&token, now().minus(Duration::from_secs(61))),
+        cached
+            .verify(&token, now().minus(Duration::from_secs(61)))
+            .await,
         Err(Rejected::Early)
     );
-    assert_eq!(cached.verify("a.b.c", now()), Err(Rejected::Invalid));
+    assert_eq!(cached.verify("a.b.c", now()).await, Err(Rejected::Invalid));
     assert_eq!(cached.seen.len(), 1);
+}
+
+#[tokio::test]
+async fn a_remembered_token_does_not_outlive_its_key() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("keys.json");
+    let (old, new) = (Signer::ec("old"), Signer::ec("new"));
+    std::fs::write(&path, key_set([&old]).to_string()).expect("writable");
+    let clock = Clock::manual(now());
+    let keys = Arc::new(KeySet::new(KeySource::File(path.clone()), clock.clone()));
+    let verifier = Verifier::from_keys(keys.clone(), Rules::default());
+    let cached = CachedVerifier::new(verifier, 100);
+    let token = old.sign(&json!({"sub": "1", "exp": NOW + 1000}));
+    assert!(cached.verify(&token, now()).await.is_ok());
+    std::fs::write(&path, key_set([&new]).to_string()).expect("writable");
+    clock.advance(Duration::from_secs(60));
+    keys.refresh(true).await;
+    assert_eq!(cached.verify(&token, now()).await, Err(Rejected::Invalid));
+}
+
+#[test]
+fn issuer_and_audience_are_heeded_where_they_are_set() {
+    let rules = Rules {
+        issuer: Some("host".into()),
+        audiences: vec!["chat".into(), "web".into()],
+    };
+    let verify = |iss: Value, aud: Value| {
+        let token = signed(&json!({"sub": "1", "exp": NOW + 10, "iss": iss, "aud": aud}));
+        let hash = super::super::token::hash(&token);
+        let verifier = verifier(rules.clone());
+        let verified = verifier.verify(&token, &hash, now()).now_or_never();
+        verified.expect("a secret is at hand").map(drop)
+    };
+    assert_eq!(verify(json!("host"), json!("web")), Ok(()));
+    assert_eq!(verify(json!("host"), json!(["mail", "chat"])), Ok(()));
+    for iss in [json!("Host"), json!(null), json!(["host"])] {
+        assert_eq!(verify(iss, json!("web")), Err(Rejected::Issuer));
+    }
+    for aud in [json!("mail"), json!(null), json!([]), json!({"chat": 1})] {
+        assert_eq!(verify(json!("host"), aud), Err(Rejected::Audience));
+    }
 }
 
 #[test]
 fn debug_shows_no_secret() {
-    let verifier = Verifier::from_secret(&Secret::new(SECRET).expect("not empty"));
+    let verifier = verifier(Rules::default());
     let token = signed(&json!({"sub": "1", "exp": NOW, "jti": "jti-text"}));
     let claims = verify(&token).expect("accepted");
     let shown = format!(

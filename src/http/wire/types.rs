@@ -1,6 +1,6 @@
 //! How the model's own types are documented, read and shown by poem-openapi.
 
-use crate::model::{ActivityStatus, Role, Timestamp};
+use crate::model::{ActivityStatus, Provider, Role, Timestamp};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use serde_json::Value;
@@ -76,4 +76,10 @@ string_type!(
         ActivityStatus::Nobody.as_str(),
     ]),
     str::parse::<ActivityStatus>
+);
+string_type!(
+    Provider,
+    "provider",
+    words(Provider::WORDS),
+    str::parse::<Provider>
 );

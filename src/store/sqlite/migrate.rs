@@ -22,6 +22,7 @@ migrations![
     "0003_sessions",
     "0004_auth",
     "0005_changes",
+    "0006_identities",
 ];
 
 /// The schema version of this lastseen.

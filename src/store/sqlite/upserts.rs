@@ -176,7 +176,7 @@ fn user(connection: &Connection, item: &UserUpsert, rules: UpsertRules) -> Resul
                     "is required: the host application gives the ids",
                 ));
             }
-            Some(id) if !(1..=MAX_ID).contains(&id.0) => {
+            Some(id) if !(1..=MAX_USER_ID).contains(&id.0) => {
                 return Err(refused("id", "must be from 1 to 9007199254740991"));
             }
             _ => {}
@@ -245,9 +245,6 @@ fn user(connection: &Connection, item: &UserUpsert, rules: UpsertRules) -> Resul
         Err(error) => Err(error.into()),
     }
 }
-
-/// What JSON clients can hold exactly, and what the table checks.
-const MAX_ID: i64 = 9_007_199_254_740_991;
 
 const ID_OF: &str = "SELECT id FROM users WHERE username = ?1";
 const FOLLOW: &str = "INSERT INTO follows (follower_id, followee_id, created_at) \
