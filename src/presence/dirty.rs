@@ -49,14 +49,15 @@ impl Dirty {
         self.notify.notify_one();
     }
 
-    /// A user was active; and their sign-in used, if they came with one.
-    pub fn active(&self, user: UserId, sign_in: Option<SignInId>, at: Timestamp) {
-        let mut changed = self.changed.lock();
-        changed.active.insert(user, at);
-        if let Some(id) = sign_in {
-            changed.used.insert(id, at);
-        }
-        drop(changed);
+    /// A user was active.
+    pub fn active(&self, user: UserId, at: Timestamp) {
+        self.changed.lock().active.insert(user, at);
+        self.notify.notify_one();
+    }
+
+    /// A sign-in was used.
+    pub fn used(&self, sign_in: SignInId, at: Timestamp) {
+        self.changed.lock().used.insert(sign_in, at);
         self.notify.notify_one();
     }
 
@@ -142,11 +143,11 @@ mod tests {
     fn what_failed_never_overwrites_what_is_newer() {
         let dirty = Dirty::default();
         dirty.presence(columns(false, Some(5)));
-        dirty.active(UserId(1), None, Timestamp::from_millis(9));
+        dirty.active(UserId(1), Timestamp::from_millis(9));
         let failed = dirty.take().expect("two values");
         assert!(dirty.take().is_none());
         dirty.presence(columns(true, None));
-        dirty.active(UserId(1), None, Timestamp::from_millis(7));
+        dirty.active(UserId(1), Timestamp::from_millis(7));
         dirty.put_back(failed);
         assert!(!dirty.is_written(UserId(1)) && dirty.is_written(UserId(2)));
         let batch = dirty.take().expect("merged");

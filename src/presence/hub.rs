@@ -59,7 +59,7 @@ pub struct Hub {
     tracker: Arc<Tracker>,
     clock: Clock,
     pub(super) gaps: Arc<Timers<UserId>>,
-    /// Grows when anybody's setting changed, so that a load that read older ones begins again.
+    /// Grows when anybody's setting or name changed, so that a load that read older ones begins again.
     settings_version: AtomicU64,
 }
 
@@ -255,6 +255,8 @@ impl Hub {
 
     /// A user has another name, by which updates call them from now on.
     pub(super) fn renamed(&self, user: UserId, username: &Arc<str>) {
+        // Who has read the old name is about to register with it, and must read again.
+        self.settings_version.fetch_add(1, Ordering::SeqCst);
         if let Some(subject) = self.subject(user) {
             subject.rename(username.clone());
         }

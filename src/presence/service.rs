@@ -241,7 +241,9 @@ impl PresenceService {
 
     /// A connection ended at `at`; what the server itself ended is counted already.
     pub fn closed(&self, user: UserId, id: ConnectionId, at: Timestamp, ending: Ending) {
-        self.0.tracker.detach(user, id, at, ending);
+        if let Some(Credential::SignIn(sign_in)) = self.0.tracker.detach(user, id, at, ending) {
+            self.0.active.used(sign_in, at);
+        }
         self.0.hub.leave(user, id);
     }
 
@@ -303,6 +305,14 @@ impl PresenceService {
         self.0
             .tracker
             .end_credential(user, Some(&credential), CloseReason::SignedOut);
+    }
+
+    /// A sign-in was revoked: the same, and its sessions end as revoked.
+    pub fn revoke_sign_in(&self, user: UserId, sign_in: SignInId) {
+        let credential = Credential::SignIn(sign_in);
+        self.0
+            .tracker
+            .end_credential(user, Some(&credential), CloseReason::Revoked);
     }
 
     /// Every connection of a user is ended, and their presence at once.
@@ -400,6 +410,16 @@ impl PresenceService {
     /// A user made an authenticated request or sent a realtime message. Never waits.
     pub fn touch(&self, user: UserId, sign_in: Option<SignInId>) {
         self.0.active.touch(user, sign_in, self.0.clock.now());
+    }
+
+    /// When a sign-in was last used, if that may be newer than what the store has: now, while a connection of it is
+    /// open, else the newest of its requests and messages and the end of its last connection.
+    pub fn last_used(&self, user: UserId, sign_in: SignInId) -> Option<Timestamp> {
+        let credential = Credential::SignIn(sign_in);
+        if self.0.tracker.is_connected(user, &credential) {
+            return Some(self.0.clock.now());
+        }
+        self.0.active.last_used(sign_in)
     }
 
     // --- stopping -----------------------------------------------------------------------------------------

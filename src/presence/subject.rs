@@ -277,6 +277,19 @@ impl Subject {
         }
     }
 
+    /// Removes a viewer who has read that the person is not there, and tells them so if they were told of them.
+    pub fn lost(&self, viewer: &Arc<ViewerNode>, now: Timestamp, kicks: &mut Kicks) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let ours = |w: &Watcher| Arc::ptr_eq(&w.viewer, viewer);
+        if let Ok(entry) = state.watchers.find_entry(hash(viewer.id), ours) {
+            let (mut watcher, _) = entry.remove();
+            let mut updates = Updates::new(self.id, &state.username, now);
+            let never = Standing::default();
+            watcher.tell(self.id, state.setting, never, &mut updates, kicks);
+        }
+    }
+
     /// After `unwatch`: removes the entry unless the viewer is in the audience or another connection watches.
     pub fn drop_if_unneeded(&self, viewer: &Arc<ViewerNode>) -> bool {
         let mut state = self.state.lock();

@@ -192,13 +192,34 @@ impl Tracker {
         });
     }
 
-    /// A connection ended at `at`. Does nothing when its end was counted already.
-    pub fn detach(&self, user: UserId, id: ConnectionId, at: Timestamp, ending: Ending) {
-        if self.change(user, self.clock.now(), None, |tracked, rules| {
+    /// A connection ended at `at`; with what it had authenticated. `None`, and nothing is done, when its end was
+    /// counted already.
+    pub fn detach(
+        &self,
+        user: UserId,
+        id: ConnectionId,
+        at: Timestamp,
+        ending: Ending,
+    ) -> Option<Credential> {
+        let mut credential = None;
+        let is_gone = self.change(user, self.clock.now(), None, |tracked, rules| {
+            let mut connections = tracked.connections.iter();
+            credential = connections
+                .find(|c| c.id == id)
+                .map(|c| c.credential.clone());
             tracked.detach(id, at, ending, rules)
-        }) {
+        });
+        if is_gone {
             self.connections.fetch_sub(1, Ordering::Relaxed);
         }
+        credential
+    }
+
+    /// Whether a connection of this credential is open.
+    pub fn is_connected(&self, user: UserId, credential: &Credential) -> bool {
+        let shard = self.shard(user).lock();
+        let tracked = shard.get(&user);
+        tracked.is_some_and(|t| t.connections.iter().any(|c| c.credential == *credential))
     }
 
     /// Ends the connections of one credential (all of the user's, with `None`), presence at once, and closes them.
@@ -249,7 +270,12 @@ impl Tracker {
         let mut links = Vec::new();
         for shard in &self.shards {
             for tracked in shard.lock().values_mut() {
-                links.extend(tracked.connections.iter().map(|c| c.link.clone()));
+                for connection in &tracked.connections {
+                    links.push(connection.link.clone());
+                    if let Credential::SignIn(id) = connection.credential {
+                        self.dirty.used(id, now);
+                    }
+                }
                 let effects = tracked.shut_down(now);
                 if effects.transition {
                     self.online.fetch_sub(1, Ordering::Relaxed);

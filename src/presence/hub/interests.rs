@@ -118,7 +118,7 @@ impl Hub {
             .iter()
             .filter(|s| touched.contains(&s.id) && !present.contains(&s.id))
         {
-            erased.leave(viewer);
+            erased.lost(viewer, self.clock.now(), &mut kicks);
         }
         interests.retain(|s| !touched.contains(&s.id));
         interests.reserve_exact(registered.len());

@@ -194,11 +194,23 @@ impl PresenceService {
         }
     }
 
-    /// A user was erased: their connections end, and nobody sees anything of them.
+    /// Erases a user and all that is theirs; `false` when there is no such user.
+    ///
+    /// # Errors
+    /// When the store cannot take it. Of a user who has very much, part may be gone then; the rest stays theirs, and
+    /// to be erased again.
+    pub async fn erase_user(&self, user: UserId) -> Result<bool> {
+        let was_there = self.0.store.delete_user(user).await?;
+        self.user_erased(user);
+        Ok(was_there)
+    }
+
+    /// A user was erased: their connections end, and nobody sees anything of them. Who saw them is told once, that
+    /// they are never seen: that they went offline just now would be a last seen of somebody who does not exist.
     pub fn user_erased(&self, user: UserId) {
-        self.end_user(user);
         self.forget_privacy(user);
         self.0.hub.erased(user);
+        self.end_user(user);
     }
 
     /// Many users or follows changed: everybody's interests are read again, in the background.
