@@ -6,6 +6,7 @@
 //! answered only after its commit.
 
 mod credentials;
+mod own;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -130,13 +131,6 @@ impl Store {
             .write("changing a user", move |c| {
                 users::update(c, marks, id, &change)
             })
-            .await
-    }
-    /// Erases a user and all that hangs on them (cascades).
-    pub async fn delete_user(&self, id: UserId) -> Result<bool> {
-        let marks = self.0.marks();
-        self.0
-            .write("erasing a user", move |c| users::delete(c, marks, id))
             .await
     }
     /// Bulk upsert, matched by `id`, else `externalId`, else `username`; all or nothing, the bad items named.

@@ -2,8 +2,8 @@
 
 use super::sqlite::{Fault, identities, keys, secrets, sign_ins, users};
 use super::{
-    ADDRESS_MEMORY, ApiKey, IdentitySummary, NewSignIn, NewUser, Result, SignIn, SignInSummary,
-    Store, StoreError, Unlinked,
+    ADDRESS_MEMORY, ApiKey, IdentitySummary, NewSignIn, NewUser, Page, Result, SignIn,
+    SignInSummary, Store, StoreError, Unlinked,
 };
 use crate::model::*;
 use rusqlite::Connection;
@@ -67,10 +67,17 @@ impl Store {
             .read("reading a sign-in", move |c| sign_ins::by_hash(c, hash))
             .await
     }
-    /// A user's own live ones, newest first.
-    pub async fn sign_ins(&self, user: UserId, now: Timestamp) -> Result<Vec<SignInSummary>> {
+    /// A user's own that have not expired at `now`, newest first; the second value is the cursor of the next page.
+    pub async fn sign_ins(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        page: Page,
+    ) -> Result<(Vec<SignInSummary>, Option<i64>)> {
         self.0
-            .read("listing sign-ins", move |c| sign_ins::of_user(c, user, now))
+            .read("listing sign-ins", move |c| {
+                sign_ins::of_user(c, user, now, page)
+            })
             .await
     }
     /// Whether something was revoked.

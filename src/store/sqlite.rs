@@ -8,6 +8,8 @@ pub(super) mod boots;
 pub(super) mod changes;
 mod checkpoint;
 pub(super) mod conversations;
+pub(super) mod erase;
+pub(super) mod export;
 mod fault;
 pub(super) mod follows;
 pub(super) mod identities;

@@ -317,7 +317,7 @@ pub struct ConversationCursor {
 pub struct MessageRow {
     /// The id.
     pub id: MessageId,
-    /// Who wrote it; `None` when they were erased.
+    /// Who wrote it. `None` only for one whose writer was erased when their messages still stayed.
     pub sender_id: Option<UserId>,
     /// Their name.
     pub sender_username: Option<Username>,
@@ -355,6 +355,50 @@ pub struct ConversationDetail {
     pub messages: Vec<MessageRow>,
     /// Cursor of the next page.
     pub next: Option<i64>,
+}
+
+/// Position in the list of a user's sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionCursor {
+    /// When the session there began.
+    pub at: Timestamp,
+    /// Its row, which tells it from others that began in the same millisecond.
+    pub row_id: i64,
+}
+
+/// How a user stands to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// Those they follow.
+    Following,
+    /// Those who follow them.
+    Followers,
+    /// Those they block.
+    Blocks,
+}
+
+/// Somebody to whom a user stands in a relation.
+#[derive(Clone, Debug)]
+pub struct RelationRow {
+    /// Who.
+    pub user_id: UserId,
+    /// Their name.
+    pub username: Username,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A conversation without its messages.
+#[derive(Clone, Debug)]
+pub struct ConversationRow {
+    /// The id.
+    pub id: ConversationId,
+    /// Two people, or more.
+    pub is_group: bool,
+    /// When it was begun.
+    pub created_at: Timestamp,
+    /// Everyone in it, in the order they were added.
+    pub participants: Vec<(UserId, Username)>,
 }
 
 /// A message that was sent.
@@ -409,7 +453,7 @@ pub struct SignInSummary {
     pub created_at: Timestamp,
     /// Until.
     pub expires_at: Timestamp,
-    /// Last request with it.
+    /// Last request, message or open connection with it, as stored: at most a minute behind what `presence` knows.
     pub last_used_at: Timestamp,
     /// From where.
     pub client: ClientInfo,

@@ -1,6 +1,6 @@
 //! The cost of the statements over people, as SQLite plans them.
 
-use super::{blocks, conversations, follows, messages, migrate, people};
+use super::{blocks, conversations, erase, export, follows, messages, migrate, people, sign_ins};
 
 /// What every statement over people does must cost what it returns, not what there is.
 #[test]
@@ -9,7 +9,7 @@ fn no_statement_scans_a_table() {
     let path = folder.path().join("plan.db");
     migrate::up(&path).expect("a database");
     let connection = rusqlite::Connection::open(&path).expect("opens");
-    for sql in [
+    let statements = [
         people::BY_IDS,
         people::BY_NAMES,
         people::PROFILE,
@@ -32,7 +32,17 @@ fn no_statement_scans_a_table() {
         "DELETE FROM blocks WHERE blocked_id = ?1",
         "DELETE FROM sessions WHERE user_id = ?1",
         "DELETE FROM sign_ins WHERE user_id = ?1",
-    ] {
+        erase::MESSAGES,
+        erase::SETTLE,
+        sign_ins::OF_USER,
+        export::SESSIONS,
+        export::FOLLOWING,
+        export::FOLLOWERS,
+        export::BLOCKS,
+        export::CONVERSATIONS,
+        export::PARTICIPANTS,
+    ];
+    for sql in statements.into_iter().chain(erase::ROWS) {
         let mut statement = connection
             .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
             .expect("a plan");
@@ -55,7 +65,8 @@ fn no_statement_scans_a_table() {
             assert!(
                 !step.contains("FOR ORDER BY")
                     || sql == conversations::LIST
-                    || sql == conversations::PARTICIPANTS,
+                    || sql == conversations::PARTICIPANTS
+                    || sql == export::PARTICIPANTS,
                 "{step}\nin {sql}"
             );
         }

@@ -2,7 +2,7 @@
 
 use super::{Fault, changes, rows};
 use crate::model::*;
-use crate::store::{Change, NewSignIn, SignIn, SignInSummary};
+use crate::store::{Change, NewSignIn, Page, SignIn, SignInSummary};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 const CREATE: &str = "INSERT INTO sign_ins (user_id, token_hash, created_at, expires_at, last_used_at, device_type, \
@@ -50,17 +50,20 @@ pub fn by_hash(connection: &Connection, hash: [u8; 32]) -> Result<Option<SignIn>
         .optional()?)
 }
 
-const OF_USER: &str = "SELECT id, created_at, expires_at, last_used_at, device_type, ip_address, country_code, \
-     user_agent FROM sign_ins WHERE user_id = ?1 AND expires_at > ?2 ORDER BY id DESC";
+pub(super) const OF_USER: &str = "SELECT id, created_at, expires_at, last_used_at, device_type, ip_address, country_code, \
+     user_agent FROM sign_ins WHERE user_id = ?1 AND expires_at > ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4";
 
 pub fn of_user(
     connection: &Connection,
     user: UserId,
     now: Timestamp,
-) -> Result<Vec<SignInSummary>, Fault> {
-    let list = connection
+    page: Page,
+) -> Result<(Vec<SignInSummary>, Option<i64>), Fault> {
+    let before = page.before.unwrap_or(i64::MAX);
+    let limit = i64::try_from(page.limit.saturating_add(1)).unwrap_or(i64::MAX);
+    let mut list = connection
         .prepare_cached(OF_USER)?
-        .query_map((user.0, now.as_millis()), |row| {
+        .query_map((user.0, now.as_millis(), before, limit), |row| {
             Ok(SignInSummary {
                 id: SignInId(row.get(0)?),
                 created_at: rows::time(row, 1)?,
@@ -69,8 +72,11 @@ pub fn of_user(
                 client: rows::client(row, 4)?,
             })
         })?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(list)
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let has_more = list.len() > page.limit;
+    list.truncate(page.limit);
+    let next = list.last().filter(|_| has_more).map(|last| last.id.0);
+    Ok((list, next))
 }
 
 const REVOKE: &str = "DELETE FROM sign_ins WHERE id = ?1 AND user_id = ?2";

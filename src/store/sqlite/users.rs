@@ -1,4 +1,4 @@
-//! Users: made, looked up, changed, erased.
+//! Users: made, looked up, changed. How they are erased is in `erase`.
 
 use super::{Fault, changes, rows};
 use crate::model::*;
@@ -168,14 +168,4 @@ pub fn update(
         changes::mark(connection, marks, &Change::User(id))?;
     }
     Ok(changed > 0)
-}
-
-const DELETE: &str = "DELETE FROM users WHERE id = ?1";
-
-pub fn delete(connection: &Connection, marks: changes::Marks, id: UserId) -> Result<bool, Fault> {
-    let deleted = connection.prepare_cached(DELETE)?.execute([id.0])?;
-    if deleted > 0 {
-        changes::mark(connection, marks, &Change::UserErased(id))?;
-    }
-    Ok(deleted > 0)
 }

@@ -142,8 +142,12 @@ async fn a_flush_moves_forward_only_and_leaves_the_erased_out() {
         assert_eq!(user.last_active_at, Some(at(7_000)));
         assert!(user.is_online);
     }
-    let list = f.store.sign_ins(stays, at(8_000)).await.expect("listed");
-    assert_eq!(list[0].last_used_at, at(7_000));
+    let page = Page {
+        before: None,
+        limit: 10,
+    };
+    let list = f.store.sign_ins(stays, at(8_000), page).await;
+    assert_eq!(list.expect("listed").0[0].last_used_at, at(7_000));
     assert_eq!(f.number("SELECT count(*) FROM sessions"), Some(1));
 }
 

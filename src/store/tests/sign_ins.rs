@@ -44,14 +44,13 @@ async fn sign_ins_keys_secrets_and_addresses() {
         f.store.create_sign_in(UserId(99), sign_in(3, 1, 2)).await,
         Err(StoreError::NoSuchUser)
     ));
-    assert_eq!(
-        f.store
-            .sign_ins(user, at(6_000))
-            .await
-            .expect("listed")
-            .len(),
-        2
-    );
+    let page = |before, limit| f.store.sign_ins(user, at(6_000), Page { before, limit });
+    let (both, end) = page(None, 2).await.expect("listed");
+    assert_eq!((both.len(), end), (2, None));
+    let (newest, next) = page(None, 1).await.expect("listed");
+    assert!(newest[0].id == both[0].id && newest[0].id > first);
+    let (oldest, end) = page(next, 1).await.expect("listed");
+    assert_eq!((oldest[0].id, end), (first, None));
     f.store
         .remember_address([7; 32], at(1))
         .await
