@@ -11,6 +11,7 @@ pub mod cors;
 mod document;
 pub mod envelope;
 pub mod error;
+pub mod export;
 pub mod extract;
 pub mod health;
 mod limits;
@@ -20,6 +21,7 @@ pub mod people;
 pub mod presence;
 pub mod realtime;
 mod shape;
+pub mod sign_ins;
 pub mod users;
 pub mod wire;
 
@@ -114,6 +116,17 @@ impl Services {
         Ok(())
     }
 
+    /// Erases a user, and tells everyone who remembers something of them.
+    async fn erase_user(&self, user: UserId) -> Result<()> {
+        let was_there = self.presence.erase_user(user).await;
+        self.auth.forget_user(user);
+        if was_there? {
+            Ok(())
+        } else {
+            Err(Error::NotFound("user"))
+        }
+    }
+
     /// Tells everyone who remembers something that many rows were written at once; `None` when none was.
     fn graph_changed(&self, counts: Option<&UpsertCounts>) {
         if counts.is_some_and(|c| c.inserted + c.updated > 0) {
@@ -126,7 +139,9 @@ impl Services {
 /// Every area, in the order of the document.
 type Api = (
     auth::AuthApi,
+    sign_ins::SignInsApi,
     users::UsersApi,
+    export::ExportApi,
     people::PeopleApi,
     presence::PresenceApi,
     messages::MessagesApi,
@@ -137,7 +152,9 @@ type Api = (
 fn api(services: &Arc<Services>) -> Api {
     (
         auth::AuthApi(services.clone()),
+        sign_ins::SignInsApi(services.clone()),
         users::UsersApi(services.clone()),
+        export::ExportApi::new(services.clone()),
         people::PeopleApi(services.clone()),
         presence::PresenceApi::new(services.clone()),
         messages::MessagesApi(services.clone()),

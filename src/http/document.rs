@@ -174,7 +174,8 @@ fn reads_as_a_user(path: &str, method: &str, operation: &Value) -> bool {
     let is_secured = operation["security"]
         .as_array()
         .is_some_and(|s| !s.is_empty());
-    is_secured && (method == "get" && path != "/metrics" || path == "/presence/query")
+    let is_for_users_alone = ["/metrics", "/auth/sessions", "/users/me/export"].contains(&path);
+    is_secured && (method == "get" && !is_for_users_alone || path == "/presence/query")
 }
 
 /// `allOf` with a reference never allows null, whatever stands beside it (OpenAPI 3.0.3, schema object, proposal on
@@ -219,7 +220,8 @@ fn failures(path: &str, operation: &Value) -> Vec<(&'static str, &'static str)> 
     if path.ends_with("/signup") || path == "/users/me" {
         failures.push(("409", "It is taken"));
     }
-    if path.starts_with("/auth/sign") || path.contains("presence") {
+    let is_limited = path.contains("presence") || path.ends_with("/export");
+    if path.starts_with("/auth/sign") || is_limited {
         failures.push(("429", "Too many requests"));
     }
     if path != "/healthz" && path != "/metrics" {

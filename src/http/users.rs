@@ -39,6 +39,14 @@ pub struct ProfileChange {
     activity_status: MaybeUndefined<ActivityStatus>,
 }
 
+/// The account is no more.
+#[derive(Debug, Object)]
+#[oai(rename_all = "camelCase")]
+pub struct Erased {
+    /// Always true.
+    erased: bool,
+}
+
 #[OpenApi(tag = "Tag::Users")]
 impl UsersApi {
     /// One's own profile
@@ -63,6 +71,23 @@ impl UsersApi {
         self.0.to_the_end(work).await?;
         let viewer = user.0.viewer(&self.0).await?;
         ok(self.own(&viewer, id).await?)
+    }
+
+    /// Erase oneself
+    ///
+    /// At once and for good: the profile, sign-ins, sessions, follows and blocks either way, and the messages one
+    /// sent. Connections end, the token is no longer valid, and to others one was never there. Conversations stay to
+    /// those who are left in them.
+    #[oai(
+        path = "/users/me",
+        method = "delete",
+        operation_id = "eraseOwnAccount"
+    )]
+    async fn erase_me(&self, user: AsUser) -> Reply<Erased> {
+        let (id, services) = (user.0.id(), self.0.clone());
+        let work = async move { services.erase_user(id).await };
+        self.0.to_the_end(work).await?;
+        ok(Erased { erased: true })
     }
 
     /// Somebody's profile

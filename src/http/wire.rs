@@ -212,7 +212,7 @@ impl PresenceEntry {
 pub struct Message {
     /// The id.
     pub id: i64,
-    /// Who wrote it; null when they were erased.
+    /// Who wrote it; null only where they were erased and their messages stayed, as an earlier version had it.
     #[oai(nullable)]
     pub sender_id: Option<i64>,
     /// Their name.

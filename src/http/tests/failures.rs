@@ -24,7 +24,7 @@ async fn the_router_fails_with_the_envelope() {
         world.get(path, &world.ann).await.fails(404, "not_found");
     }
     let allowed = [
-        ("DELETE", "/users/me", "GET, HEAD, PATCH"),
+        ("PUT", "/users/me", "DELETE, GET, HEAD, PATCH"),
         ("PUT", "/users/ann", "GET, HEAD"),
         ("GET", "/users/ann/follow", "DELETE, POST"),
         ("HEAD", "/auth/signup", "POST"),
@@ -36,7 +36,7 @@ async fn the_router_fails_with_the_envelope() {
         ("POST", "/openapi.json", "GET, HEAD"),
         ("POST", "/docs", "GET, HEAD"),
         ("GET", "/admin/users", "PUT"),
-        ("BREW", "/users/me", "GET, HEAD, PATCH"),
+        ("BREW", "/users/me", "DELETE, GET, HEAD, PATCH"),
     ];
     for (method, path, allow) in allowed {
         let answer = world.call(method, path, "", Value::Null).await;
@@ -427,7 +427,7 @@ async fn the_document_is_openapi() {
             assert_eq!(secured, responses.contains_key("403"), "{at}");
         }
     }
-    assert_eq!(count, 25, "operations");
+    assert_eq!(count, 29, "operations");
     let page = world.get("/docs", "").await;
     assert!(page.header("content-type").starts_with("text/html"));
     assert!(page.text.contains("openConversation"));

@@ -1,6 +1,6 @@
 //! How the model's own types are documented, read and shown by poem-openapi.
 
-use crate::model::{ActivityStatus, Provider, Role, Timestamp};
+use crate::model::{ActivityStatus, DeviceType, EndReason, Provider, Role, Timestamp};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use serde_json::Value;
@@ -82,4 +82,16 @@ string_type!(
     "provider",
     words(Provider::WORDS),
     str::parse::<Provider>
+);
+string_type!(
+    DeviceType,
+    "deviceType",
+    words(DeviceType::WORDS),
+    str::parse::<DeviceType>
+);
+string_type!(
+    EndReason,
+    "endReason",
+    words(EndReason::WORDS),
+    str::parse::<EndReason>
 );
