@@ -2,6 +2,7 @@
 
 mod files;
 mod messages;
+mod own;
 mod people;
 mod presence;
 mod sign_ins;
