@@ -3,6 +3,7 @@
 mod bulk;
 mod failures;
 mod flows;
+mod own;
 mod world;
 
 use crate::error::Result;

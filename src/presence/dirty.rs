@@ -55,9 +55,12 @@ impl Dirty {
         self.notify.notify_one();
     }
 
-    /// A sign-in was used.
+    /// A sign-in was used; moves forward only.
     pub fn used(&self, sign_in: SignInId, at: Timestamp) {
-        self.changed.lock().used.insert(sign_in, at);
+        let mut changed = self.changed.lock();
+        let newest = changed.used.entry(sign_in).or_insert(at);
+        *newest = at.max(*newest);
+        drop(changed);
         self.notify.notify_one();
     }
 
