@@ -4,6 +4,7 @@
 //! deadline and never for a time; that something does *not* arrive is proven by order: something that was begun
 //! later must be what comes next.
 
+mod account;
 mod auth;
 mod failures;
 mod harness;
