@@ -1,11 +1,12 @@
 //! What overtakes what, one order at a time.
 
 use super::*;
-use crate::model::{ActivityStatus, SignInId, Status, Timestamp};
+use crate::model::{ActivityStatus, SignInId, Status, Timestamp, Username};
+use crate::presence::Ending;
 use crate::presence::model_tests::world::{Ear, Told, World};
 use crate::presence::subject::Registration;
 use crate::presence::viewer::Listener;
-use crate::store::Interest;
+use crate::store::{Interest, UserChange};
 
 const SHOWS: Privacy = Privacy {
     setting: ActivityStatus::Everyone,
@@ -74,6 +75,53 @@ async fn who_was_erased_meanwhile_is_not_registered_with() {
     hub.load(&node, false).await.expect("read");
     assert_eq!(hub.held(), (0, 1));
     assert!(node.interests.lock().is_empty());
+}
+
+/// The mark of an erasure may have been lost among many, and then everything is read again.
+#[tokio::test]
+async fn whoever_is_found_to_be_gone_is_told_of_as_never_seen() {
+    let (world, viewer, subject) = world().await;
+    let hub = world.service.hub();
+    let connected = world.connect(viewer, "phone", SignInId(1)).await;
+    let (_, ear) = connected.expect("connects");
+    let connected = world.connect(subject, "phone", SignInId(2)).await;
+    let (id, _) = connected.expect("connects");
+    world.service.set_status(subject, id, Status::Offline);
+    assert_eq!(statuses(&ear), [Status::Online, Status::Offline]);
+    world
+        .service
+        .closed(subject, id, world.clock.now(), Ending::Client);
+    assert!(world.store.delete_user(subject).await.expect("deleted"));
+    hub.reload().await.expect("read");
+    match ear.take().as_slice() {
+        [Told::Update(update)] => assert_eq!(update.last_seen, None),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(hub.held(), (0, 1));
+}
+
+#[tokio::test]
+async fn an_old_name_that_was_read_before_a_renaming_does_not_stand() {
+    let (world, viewer, subject) = world().await;
+    let hub = world.service.hub();
+    let (node, ear) = listen(hub, viewer, 900);
+    let rows = read(hub, viewer).await;
+    let (_, settings) = hub.versions(&node);
+    let change = UserChange {
+        username: Some(Username::new("renamed").expect("a name")),
+        ..UserChange::default()
+    };
+    let changed = world.service.update_user(subject, change).await;
+    assert!(changed.expect("renamed"));
+    hub.register_all(&node, &[], rows, settings, false);
+    assert_ne!(hub.versions(&node).1, settings, "the load goes on");
+    hub.load(&node, false).await.expect("read");
+    let connected = world.connect(subject, "phone", SignInId(1)).await;
+    connected.expect("connects");
+    match ear.take().as_slice() {
+        [Told::Update(update)] => assert_eq!(&*update.username, "renamed"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
