@@ -12,6 +12,7 @@ mod sqlite;
 mod tests;
 pub mod types;
 
+pub use own::{ConversationRow, Relation, RelationRow, SessionCursor};
 pub use sqlite::lock::Lock;
 pub use sqlite::migrate;
 pub use types::*;

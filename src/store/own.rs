@@ -1,10 +1,52 @@
 //! The store's verbs for what is one user's own: erased, and read whole to be taken away.
 
 use super::sqlite::{erase, export};
-use super::{
-    ConversationRow, MessageRow, Page, Relation, RelationRow, Result, SessionCursor, Store,
-};
+use super::{MessageRow, Page, Result, Store};
 use crate::model::*;
+
+/// Position in the list of a user's sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionCursor {
+    /// When the session there began.
+    pub at: Timestamp,
+    /// Its row, which tells it from others that began in the same millisecond.
+    pub row_id: i64,
+}
+
+/// How a user stands to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// Those they follow.
+    Following,
+    /// Those who follow them.
+    Followers,
+    /// Those they block.
+    Blocks,
+}
+
+/// Somebody to whom a user stands in a relation.
+#[derive(Clone, Debug)]
+pub struct RelationRow {
+    /// Who.
+    pub user_id: UserId,
+    /// Their name.
+    pub username: Username,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A conversation without its messages.
+#[derive(Clone, Debug)]
+pub struct ConversationRow {
+    /// The id.
+    pub id: ConversationId,
+    /// Two people, or more.
+    pub is_group: bool,
+    /// When it was begun.
+    pub created_at: Timestamp,
+    /// Everyone in it, in the order they were added.
+    pub participants: Vec<(UserId, Username)>,
+}
 
 impl Store {
     /// Erases a user and every row that is theirs: profile, sign-ins, sessions, follows and blocks either way,
