@@ -15,7 +15,7 @@ use super::extract::AsUser;
 use super::users::own_profile;
 use super::wire::{Message, OwnProfile};
 use crate::error::Error;
-use crate::model::{DeviceType, EndReason, Timestamp, UserId};
+use crate::model::{DeviceType, EndReason, Provider, Timestamp, UserId};
 use pages::Pages;
 use parking_lot::Mutex;
 use poem::{Body, IntoResponse, Response};
@@ -45,6 +45,8 @@ type Open = Arc<Mutex<HashSet<UserId>>>;
 pub struct Export {
     /// The profile and what belongs to it.
     profile: OwnProfile,
+    /// Who one is at providers of social sign-in, oldest first.
+    identities: Vec<ExportedIdentity>,
     /// Sign-ins, newest first, also those that have expired and are not removed yet.
     sign_ins: Vec<ExportedSignIn>,
     /// Stretches of being online on one device, newest first.
@@ -57,6 +59,18 @@ pub struct Export {
     blocks: Vec<ExportedPerson>,
     /// Conversations that one is in, newest first.
     conversations: Vec<ExportedConversation>,
+}
+
+/// Who one is at a provider of social sign-in.
+#[derive(Debug, Object)]
+#[oai(rename_all = "camelCase")]
+struct ExportedIdentity {
+    /// The provider.
+    provider: Provider,
+    /// The provider's id of one.
+    subject: String,
+    /// Since when it is known.
+    linked_at: Timestamp,
 }
 
 /// A sign-in.

@@ -230,6 +230,11 @@ async fn a_signed_in_user_links_a_person_to_themselves() {
     }
     assert_eq!(users(&server), 2);
     assert_eq!(server.read::<i64>("SELECT count(*) FROM identities"), 2);
+    let export = ann.http.get("/users/me/export").await.data(200);
+    let identities = export["identities"].as_array().expect("a list");
+    assert_eq!(identities.len(), 2);
+    assert_eq!(identities[0]["provider"], "google");
+    assert_eq!(identities[0]["subject"], "person-1");
     // The same sub at another provider is another person.
     server.write("DELETE FROM identities WHERE provider = 'apple'");
     let token = apple.token("person-1", json!({}));

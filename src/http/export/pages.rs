@@ -1,15 +1,17 @@
 //! The text of an export, chunk by chunk: which part comes next, and what stands between the parts.
 
 use super::{
-    ExportedConversation, ExportedParticipant, ExportedPerson, ExportedSession, ExportedSignIn,
-    Place,
+    ExportedConversation, ExportedIdentity, ExportedParticipant, ExportedPerson, ExportedSession,
+    ExportedSignIn, Place,
 };
 use crate::error::Result;
 use crate::http::Services;
 use crate::http::sign_ins::last_used;
 use crate::http::wire::{Message, OwnProfile};
 use crate::model::{ConversationId, SessionRow, Timestamp, UserId};
-use crate::store::{ConversationRow, Page, Relation, RelationRow, SessionCursor, SignInSummary};
+use crate::store::{
+    ConversationRow, IdentitySummary, Page, Relation, RelationRow, SessionCursor, SignInSummary,
+};
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::try_unfold;
@@ -137,6 +139,9 @@ impl Pages {
             Next::Profile(profile) => {
                 text += "{\"success\":true,\"data\":{\"profile\":";
                 text += &json(&*profile);
+                text += ",\"identities\":";
+                let identities = self.services.store.identities(self.user).await?;
+                text += &json(&identities.into_iter().map(identity).collect::<Vec<_>>());
                 self.begin(0, &mut text)
             }
             Next::Page { list, after } => self.page(list, after, &mut text).await?,
@@ -301,6 +306,14 @@ fn open_conversation(row: ConversationRow) -> String {
     let mut text = Value::Object(fields).to_string();
     text.pop();
     text + ",\"messages\":["
+}
+
+fn identity(row: IdentitySummary) -> ExportedIdentity {
+    ExportedIdentity {
+        provider: row.identity.provider,
+        subject: row.identity.subject,
+        linked_at: row.created_at,
+    }
 }
 
 fn sign_in(services: &Services, user: UserId, row: SignInSummary) -> ExportedSignIn {
