@@ -15,6 +15,7 @@ mod value;
 
 pub use env::Env;
 pub use flags::Flags;
+pub use secret::TlsFiles;
 pub use value::{LogFormat, Origin};
 
 pub use crate::model::{Audience, IpPrivacy, JwtSub, KeysUrl, Secret};
@@ -146,6 +147,10 @@ macro_rules! settings {
 settings! {
     #[doc = "Address and port to listen on; port 0 takes a free one"]
     listen: SocketAddr = "127.0.0.1:8080", "ADDRESS";
+    #[doc = "PEM file with the server's certificate and its chain, its own first; with --tls-key it speaks TLS"]
+    tls_cert: Option<PathBuf> = "", "FILE";
+    #[doc = "PEM file with the private key of the certificate; SIGHUP reads both files again"]
+    tls_key: Option<PathBuf> = "", "FILE";
     #[doc = "The database file"]
     database: PathBuf = "lastseen.db", "FILE";
     #[doc = "What an acknowledged write survives: a power cut (full), or only a crash of the process (normal)"]
@@ -212,7 +217,7 @@ settings! {
     header_timeout: Duration = "10s", "DURATION", some_time;
     #[doc = "How long a client may take to send a request's body"]
     body_timeout: Duration = "30s", "DURATION", some_time;
-    #[doc = "A second address that answers /metrics to anyone"]
+    #[doc = "A second address that answers /metrics to anyone, without TLS always"]
     metrics_listen: Option<SocketAddr> = "", "ADDRESS";
     #[doc = "How log lines look"]
     log_format: LogFormat = "text", "WORD";
@@ -334,6 +339,23 @@ impl Config {
             self.jwt_secret = Some(secret::read(path, "jwt_secret_file")?);
         }
         Ok(())
+    }
+
+    /// Reads the files of `tls_cert` and `tls_key`; `None` when neither is set. Warns as [`Config::read_secrets`] does.
+    ///
+    /// # Errors
+    /// Only one is set, or a file is unreadable or empty. What is in them is not looked at.
+    pub fn read_tls(&self) -> Result<Option<TlsFiles>, ConfigError> {
+        let (certificate, key) = match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => (certificate, key),
+            (None, None) => return Ok(None),
+            (Some(_), None) => return Err(secret::alone("tls_cert", "tls_key")),
+            (None, Some(_)) => return Err(secret::alone("tls_key", "tls_cert")),
+        };
+        Ok(Some(TlsFiles {
+            certificate: secret::read_pem(certificate, "tls_cert", false)?,
+            key: secret::read_pem(key, "tls_key", true)?,
+        }))
     }
 }
 

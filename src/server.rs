@@ -3,18 +3,20 @@
 //! poem's own server gives HTTP/1 no timer (so no header time-out) and spins on accept errors; this one has the
 //! time-outs, backs off, and closes in order. What it leaves to others: everything inside a request (the endpoint),
 //! body sizes (the handlers), upgraded sockets (`realtime` owns them; a connection's task here ends when its socket
-//! is upgraded), and what else must happen on shutdown (`app`).
+//! is upgraded), and what else must happen on shutdown (`app`). Over TLS everything is the same, above [`tls`].
 
 mod body;
 mod connection;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tls::Tls;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +39,7 @@ const ACCEPT_LOG_GAP: Duration = Duration::from_secs(10);
 /// Limits of every connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// For a whole request head, and for an idle kept connection. Not zero.
+    /// For a whole request head, for an idle kept connection, and before it for a TLS handshake. Not zero.
     pub header_timeout: Duration,
     /// For a whole request body, from its first read on; then 408. Not zero.
     pub body_timeout: Duration,
@@ -106,10 +108,36 @@ pub async fn run<E>(
 ) where
     E: poem::Endpoint + 'static,
 {
+    serve(listener, None, endpoint, options, shutdown).await;
+}
+
+/// As [`run`], over TLS.
+pub async fn run_tls<E>(
+    listener: TcpListener,
+    tls: Arc<Tls>,
+    endpoint: E,
+    options: Options,
+    shutdown: CancellationToken,
+) where
+    E: poem::Endpoint + 'static,
+{
+    serve(listener, Some(tls), endpoint, options, shutdown).await;
+}
+
+async fn serve<E>(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    endpoint: E,
+    options: Options,
+    shutdown: CancellationToken,
+) where
+    E: poem::Endpoint + 'static,
+{
     let connections = TaskTracker::new();
     let abort = CancellationToken::new();
     let shared = Arc::new(connection::Shared {
         endpoint,
+        tls,
         options,
         shutdown: shutdown.clone(),
         abort: abort.clone(),

@@ -1,11 +1,15 @@
 //! `lastseen serve`: settings, logging, limits, sockets, then the app; and the way down on a signal.
 
+mod signals;
+mod tls;
+
 use super::output;
 use crate::app::App;
 use crate::config::{self, Config, Env, Flags};
 use crate::server;
 use anyhow::Context as _;
 use clap::Args;
+use signals::{Hangups, Signals};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,7 +28,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// Run the server
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  lastseen serve\n  lastseen serve --listen 0.0.0.0:8080 --database /var/lib/lastseen/lastseen.db\n  lastseen serve --config lastseen.toml --print-config\n\nFlags beat LASTSEEN_* variables, which beat the file, which beats the defaults.\nSIGTERM or Ctrl-C stops in order, a second one at once."
+    after_help = "Examples:\n  lastseen serve\n  lastseen serve --listen 0.0.0.0:8080 --database /var/lib/lastseen/lastseen.db\n  lastseen serve --config lastseen.toml --print-config\n\nFlags beat LASTSEEN_* variables, which beat the file, which beats the defaults.\nSIGTERM or Ctrl-C stops in order, a second one at once. SIGHUP reads the TLS certificate and key again."
 )]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -75,6 +79,8 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 async fn serve(config: &Config) -> anyhow::Result<()> {
     // First, so that no signal is missed from here on.
     let mut signals = Signals::new().context("cannot listen for signals")?;
+    let hangups = Hangups::new().context("cannot listen for SIGHUP")?;
+    let tls = tls::load(config)?;
     let listener = bind(config.listen, "--listen")?;
     let metrics_listener = match config.metrics_listen {
         Some(address) => Some(bind(address, "--metrics-listen")?),
@@ -86,12 +92,11 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let options = server_options(config);
     let mut servers = tokio::task::JoinSet::new();
-    servers.spawn(server::run(
-        listener,
-        app.endpoint(),
-        options,
-        shutdown.clone(),
-    ));
+    let (endpoint, stop) = (app.endpoint(), shutdown.clone());
+    match tls.clone() {
+        Some(tls) => servers.spawn(server::run_tls(listener, tls, endpoint, options, stop)),
+        None => servers.spawn(server::run(listener, endpoint, options, stop)),
+    };
     if let Some(listener) = metrics_listener {
         if let Ok(address) = listener.local_addr() {
             tracing::info!(target: "lastseen", "metrics on http://{address}/metrics");
@@ -99,15 +104,17 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         let endpoint = app.metrics_endpoint();
         servers.spawn(server::run(listener, endpoint, options, shutdown.clone()));
     }
+    let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!(
         target: "lastseen",
         database = %config.database.display(),
         version = %env!("CARGO_PKG_VERSION"),
-        "listening on http://{address}"
+        "listening on {scheme}://{address}"
     );
 
     let signal = tokio::select! {
         signal = signals.next() => Some(signal),
+        never = tls::reload_on(hangups, config, tls.as_deref()) => match never {},
         // Neither ends by itself.
         Some(ended) = servers.join_next() => {
             tracing::error!(target: "lastseen", ?ended, "the accept loop ended");
@@ -163,59 +170,4 @@ fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
         };
         anyhow::anyhow!("cannot listen on {address}: {error}; {advice} {flag}")
     })
-}
-
-/// A signal that asks the server to stop.
-#[derive(Clone, Copy, Debug)]
-struct Signal {
-    name: &'static str,
-    /// The exit status of a process that it ends.
-    status: i32,
-}
-
-const INTERRUPT: Signal = Signal {
-    name: "SIGINT",
-    status: 130,
-};
-
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => INTERRUPT,
-            _ = self.terminate.recv() => Signal { name: "SIGTERM", status: 143 },
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) -> Signal {
-        // Without Ctrl-C there is no way to be told; the process can still be ended.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        INTERRUPT
-    }
 }

@@ -1,4 +1,5 @@
-//! Secrets: from the environment, or from a file that only its owner should read.
+//! Secrets: from the environment, or from a file that only its owner should read; and the certificate that belongs to
+//! one.
 
 use super::{Config, ConfigError, Env, SETTINGS, Source};
 use crate::model::Secret;
@@ -44,23 +45,61 @@ pub(super) fn from_env(
     Ok(())
 }
 
+/// What the files of `tls_cert` and `tls_key` hold: text that should be PEM.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The certificate and its chain.
+    pub certificate: Secret,
+    /// The private key.
+    pub key: Secret,
+}
+
+/// The error for one setting without the other.
+pub(super) fn alone(key: &str, other: &str) -> ConfigError {
+    ConfigError(format!(
+        "{key} is set and {other} is not; TLS needs both, and without TLS set neither"
+    ))
+}
+
 /// Reads a secret, without one line break at its end.
 pub(super) fn read(path: &Path, key: &str) -> Result<Secret, ConfigError> {
-    let shown = path.display();
-    let fail = |why: &dyn std::fmt::Display| ConfigError(format!("{key} {shown}: {why}"));
-    let file = std::fs::File::open(path).map_err(|error| fail(&error))?;
-    warn_if_exposed(&file, path, key);
+    let text = read_text(path, key, true)?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    Secret::new(text).ok_or_else(|| failed(path, key, &"is empty; write the secret into it"))
+}
+
+/// Reads a PEM file.
+pub(super) fn read_pem(path: &Path, key: &str, is_private: bool) -> Result<Secret, ConfigError> {
+    let text = read_text(path, key, is_private)?;
+    Secret::new(&text).ok_or_else(|| failed(path, key, &"is empty; give a PEM file"))
+}
+
+fn read_text(path: &Path, key: &str, is_private: bool) -> Result<String, ConfigError> {
+    let file = std::fs::File::open(path).map_err(|error| failed(path, key, &error))?;
+    if is_private {
+        warn_if_exposed(&file, path, key);
+    }
     let mut text = String::new();
     let size_bytes = file
         .take(MAX_SIZE_BYTES + 1)
         .read_to_string(&mut text)
-        .map_err(|error| fail(&error))?;
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => failed(path, key, &"is not text"),
+            _ => failed(path, key, &error),
+        })?;
     if size_bytes as u64 > MAX_SIZE_BYTES {
-        return Err(fail(&"is larger than 64 KiB; is it the right file?"));
+        return Err(failed(
+            path,
+            key,
+            &"is larger than 64 KiB; is it the right file?",
+        ));
     }
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
-    Secret::new(text).ok_or_else(|| fail(&"is empty; write the secret into it"))
+    Ok(text)
+}
+
+fn failed(path: &Path, key: &str, why: &dyn std::fmt::Display) -> ConfigError {
+    ConfigError(format!("{key} {}: {why}", path.display()))
 }
 
 #[cfg(unix)]

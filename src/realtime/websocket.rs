@@ -5,6 +5,7 @@
 //! to the caller.
 
 mod handshake;
+mod other;
 #[cfg(test)]
 mod tests;
 
@@ -12,14 +13,15 @@ pub use handshake::{HandshakeError, handshake};
 
 use crate::realtime::frame::{Frame, Message, Reader, Violation};
 use crate::realtime::outbox::{Close, Drained, Outbox};
-use crate::realtime::stream::{Duplex, Stream};
+use crate::realtime::stream::Stream;
+use other::Other;
 use std::cell::RefCell;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Sleep, sleep, timeout};
 
@@ -55,11 +57,6 @@ enum Side {
     Other(Box<Other>),
 }
 
-struct Other {
-    stream: Box<dyn Duplex>,
-    needs_flush: bool,
-}
-
 /// One WebSocket. Dropping it closes the socket at once.
 pub struct WebSocket {
     side: Side,
@@ -84,10 +81,7 @@ impl WebSocket {
                 outbox.attach_tcp(write);
                 Side::Tcp(read)
             }
-            Stream::Other(stream) => Side::Other(Box::new(Other {
-                stream,
-                needs_flush: false,
-            })),
+            Stream::Other(stream) => Side::Other(Box::new(Other::new(stream))),
         };
         let mut reader = Reader::new(max_message_bytes);
         reader.prepend(early);
@@ -108,13 +102,14 @@ impl WebSocket {
     /// has not written everything yet, which breaks the WebSocket.
     pub(super) fn adopt(&mut self, outbox: Arc<Outbox>) -> bool {
         let before = std::mem::replace(&mut self.outbox, outbox);
+        let is_written = before.is_written();
         match (&self.side, before.take_tcp()) {
             (Side::Tcp(_), Some(half)) => {
                 self.outbox.attach_tcp(half);
                 true
             }
             (Side::Tcp(_), None) => false,
-            (Side::Other(_), _) => true,
+            (Side::Other(_), _) => is_written,
         }
     }
 
@@ -195,26 +190,9 @@ impl WebSocket {
                 }
             },
             Side::Other(other) => {
-                let mut progress = false;
-                let result = self.outbox.write_with(|io| {
-                    match Pin::new(&mut other.stream).poll_write_vectored(cx, io) {
-                        Poll::Ready(result) => {
-                            progress = true;
-                            result
-                        }
-                        Poll::Pending => Err(ErrorKind::WouldBlock.into()),
-                    }
-                });
-                if progress {
+                let (result, was_taken) = other.poll_write(cx, &self.outbox);
+                if was_taken {
                     self.stalled = None;
-                    other.needs_flush = true;
-                }
-                if other.needs_flush && result != Drained::Failed {
-                    match Pin::new(&mut other.stream).poll_flush(cx) {
-                        Poll::Ready(Ok(())) => other.needs_flush = false,
-                        Poll::Ready(Err(_)) => return Drained::Failed,
-                        Poll::Pending => return Drained::Full,
-                    }
                 }
                 result
             }
@@ -226,7 +204,7 @@ impl WebSocket {
             let mut buffer = ReadBuf::new(memory);
             let result = match &mut self.side {
                 Side::Tcp(read) => Pin::new(read).poll_read(cx, &mut buffer),
-                Side::Other(other) => Pin::new(&mut other.stream).poll_read(cx, &mut buffer),
+                Side::Other(other) => other.poll_read(cx, &mut buffer),
             };
             ready!(result)?;
             let bytes = buffer.filled();
@@ -253,8 +231,11 @@ impl WebSocket {
             self.outbox.flusher().limits().closing
         };
         self.outbox.seal(Some(Frame::close(code, reason)), slow);
-        if self.drain(limit).await && timeout(limit, self.await_close()).await.is_err() {
-            tracing::trace!("no close frame came back");
+        if self.drain(limit).await {
+            if timeout(limit, self.await_close()).await.is_err() {
+                tracing::trace!("no close frame came back");
+            }
+            self.end_stream().await;
         }
     }
 
@@ -263,7 +244,20 @@ impl WebSocket {
         let frame = code.map_or_else(Frame::close_empty, |code| Frame::close(code, ""));
         // The peer may not read any more: nothing else is of use to it.
         self.outbox.seal(Some(frame), true);
-        self.drain(HURRIED).await;
+        if self.drain(HURRIED).await {
+            self.end_stream().await;
+        }
+    }
+
+    /// Says below WebSocket too that nothing follows, where that takes words: TLS has a `close_notify`, without which
+    /// the peer may take the end for an attack (RFC 8446, section 6.1).
+    async fn end_stream(&mut self) {
+        if let Side::Other(other) = &mut self.side {
+            let ended = std::future::poll_fn(|cx| other.poll_shutdown(cx));
+            if !matches!(timeout(HURRIED, ended).await, Ok(Ok(()))) {
+                tracing::trace!("the peer was gone before the end");
+            }
+        }
     }
 
     /// Writes everything that waits; whether it could within `limit`.

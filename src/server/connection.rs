@@ -1,7 +1,9 @@
-//! One HTTP/1.1 connection: requests in, responses out, until it closes, is upgraded, or must end.
+//! One HTTP/1.1 connection: requests in, responses out, until it closes, is upgraded, or must end. Over TLS its
+//! handshake comes first.
 
 use super::Options;
 use super::body::{TimedBody, TimedOut};
+use super::tls::Tls;
 use crate::realtime::stream::UpgradeHandle;
 use futures_util::FutureExt as _;
 use hyper::body::{Body as _, Incoming};
@@ -16,6 +18,7 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
@@ -31,9 +34,18 @@ type HyperResponse =
 /// What all connections have in common.
 pub(super) struct Shared<E> {
     pub(super) endpoint: E,
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) options: Options,
     pub(super) shutdown: CancellationToken,
     pub(super) abort: CancellationToken,
+}
+
+/// Whom a connection is between, and how.
+#[derive(Clone)]
+struct Ends {
+    local: Addr,
+    peer: SocketAddr,
+    scheme: Scheme,
 }
 
 /// Serves one connection to its end.
@@ -45,12 +57,45 @@ pub(super) async fn serve<E: Endpoint + 'static>(
     let local = stream
         .local_addr()
         .map_or_else(|_| Addr::default(), Addr::from);
-    // A dual-stack listener sees IPv4 clients as ::ffff:a.b.c.d, which no list of networks would match.
-    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let mut ends = Ends {
+        local,
+        // A dual-stack listener sees IPv4 clients as ::ffff:a.b.c.d, which no list of networks would match.
+        peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
+        scheme: Scheme::HTTP,
+    };
+    if shared.tls.is_none() {
+        return http(stream, ends, shared).await;
+    }
+    ends.scheme = Scheme::HTTPS;
+    // Boxed, so that a plain connection's task has no room for it.
+    Box::pin(https(stream, ends, shared)).await;
+}
+
+/// One connection over TLS. A client that has not shaken hands in time is closed; nothing else waits for it, since
+/// this is its own task.
+async fn https<E: Endpoint + 'static>(stream: TcpStream, ends: Ends, shared: Arc<Shared<E>>) {
+    let Some(tls) = shared.tls.clone() else {
+        return;
+    };
+    let peer = ends.peer;
+    let handshake = tokio::time::timeout(shared.options.header_timeout, tls.accept(stream));
+    match shared.shutdown.run_until_cancelled(handshake).await {
+        Some(Ok(Ok(stream))) => http(stream, ends, shared).await,
+        // Scanners, and clients that speak no TLS or do not trust the certificate: nobody's fault here.
+        Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+        Some(Err(_)) => tracing::debug!(%peer, "TLS handshake took too long"),
+        None => {}
+    }
+}
+
+async fn http<E, S>(stream: S, ends: Ends, shared: Arc<Shared<E>>)
+where
+    E: Endpoint + 'static,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let service = service_fn(|request| {
-        let shared = shared.clone();
-        let local = LocalAddr(local.clone());
-        async move { Ok::<_, Infallible>(answer(&shared, request, local, peer).await) }
+        let (shared, ends) = (shared.clone(), ends.clone());
+        async move { Ok::<_, Infallible>(answer(&shared, request, ends).await) }
     });
     let mut connection = pin!(
         hyper::server::conn::http1::Builder::new()
@@ -80,8 +125,7 @@ pub(super) async fn serve<E: Endpoint + 'static>(
 async fn answer<E: Endpoint>(
     shared: &Shared<E>,
     mut request: hyper::Request<Incoming>,
-    local: LocalAddr,
-    peer: SocketAddr,
+    ends: Ends,
 ) -> HyperResponse {
     // Before poem takes the upgrade away and does not put it back.
     let upgrade = UpgradeHandle::from_request(&mut request);
@@ -93,7 +137,8 @@ async fn answer<E: Endpoint>(
         let (body, timed_out) = TimedBody::new(body, shared.options.body_timeout);
         (Body::from(body.boxed()), Some(timed_out))
     };
-    let parts = RequestParts::from((parts, local, RemoteAddr(peer.into()), Scheme::HTTP));
+    let (local, peer) = (LocalAddr(ends.local), RemoteAddr(ends.peer.into()));
+    let parts = RequestParts::from((parts, local, peer, ends.scheme));
     let request = Request::from_parts(parts, body);
     // State that a panic left half-changed is behind locks of others, which cope or were never held.
     let response = AssertUnwindSafe(shared.endpoint.get_response(request))

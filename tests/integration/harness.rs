@@ -7,6 +7,7 @@ pub mod process;
 pub mod server;
 pub mod signer;
 pub mod socket;
+pub mod tls;
 
 pub use client::{Client, Connect, Said, Transport};
 pub use http::{Answer, Http};

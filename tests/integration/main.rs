@@ -15,4 +15,5 @@ mod presence;
 mod realtime;
 mod social;
 mod structure;
+mod tls;
 mod visibility;

@@ -133,6 +133,16 @@ impl Outbox {
         self.drain(&mut state, write).0
     }
 
+    /// Whether nothing that may be written waits.
+    pub(crate) fn is_written(&self) -> bool {
+        !self.state.lock().queue.is_ready()
+    }
+
+    /// The socket takes no more; the connection's task, which says so, is woken when it does.
+    pub(crate) fn not_writable(&self) {
+        self.state.lock().full = true;
+    }
+
     /// The socket can be written again.
     pub(crate) fn writable(&self) {
         self.state.lock().full = false;

@@ -1,10 +1,13 @@
 //! A WebSocket against a client library, over TCP and over a stream that only the task may write.
 
+mod other;
+
 use super::*;
 use crate::realtime::flusher::{Flusher, Limits};
 use crate::realtime::outbox::Cause;
 use futures_util::{SinkExt, StreamExt};
 use std::time::Instant;
+use tokio::io::AsyncWrite;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tungstenite::Message as Said;
@@ -72,7 +75,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 #[tokio::test]
-async fn both_kinds_of_stream() {
+async fn every_kind_of_stream() {
     let (near, far) = tcp().await;
     let server = tokio::spawn(echo(socket(Stream::Tcp(far), Limits::default())));
     converse(server, near).await;
@@ -80,12 +83,21 @@ async fn both_kinds_of_stream() {
     let stream = Stream::Other(Box::new(far));
     let server = tokio::spawn(echo(socket(stream, Limits::default())));
     converse(server, near).await;
+    let (near, far) = other::tls().await;
+    let server = tokio::spawn(echo(socket(far, Limits::default())));
+    converse(server, near).await;
 }
 
 #[tokio::test]
 async fn closing_writes_what_waits_first() {
     let (near, far) = tcp().await;
-    let server = socket(Stream::Tcp(far), Limits::default());
+    close_with_much_to_say(near, Stream::Tcp(far)).await;
+    let (near, far) = other::tls().await;
+    close_with_much_to_say(near, far).await;
+}
+
+async fn close_with_much_to_say<S: AsyncRead + AsyncWrite + Unpin>(near: S, far: Stream) {
+    let server = socket(far, Limits::default());
     for _ in 0..200 {
         server.outbox().push(Frame::text("x"));
     }
@@ -103,7 +115,9 @@ async fn closing_writes_what_waits_first() {
         }
     };
     assert_eq!((texts, code), (201, (4008, "bye".into())));
-    assert!(soon(client.next()).await.is_none());
+    // Not an error: over TLS the end is said as well.
+    let end = soon(client.next()).await;
+    assert!(end.is_none(), "{end:?}");
     soon(server).await.expect("no panic");
     outbox.push(Frame::text("late"));
     assert_eq!(outbox.take_payload(10), None);
@@ -176,7 +190,16 @@ async fn gone_without_a_word_and_against_the_rules() {
 #[tokio::test]
 async fn requests_are_not_read_while_answers_wait() {
     let (near, far) = tcp().await;
-    let mut server = socket(Stream::Tcp(far), Limits::default());
+    ask_without_reading(near, Stream::Tcp(far)).await;
+    let (near, far) = other::tls().await;
+    ask_without_reading(near, far).await;
+}
+
+async fn ask_without_reading<S>(near: S, far: Stream)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut server = socket(far, Limits::default());
     let outbox = server.outbox().clone();
     let server = tokio::spawn(async move {
         let mut asked = 0u32;

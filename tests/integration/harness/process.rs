@@ -64,7 +64,7 @@ pub async fn fail(arguments: &[&str]) -> String {
 pub struct Serving {
     pub address: SocketAddr,
     child: Child,
-    /// What it logged before the line with the address.
+    /// What it logged and has been read.
     first: Vec<String>,
     lines: Lines<BufReader<ChildStderr>>,
 }
@@ -89,8 +89,11 @@ impl Serving {
             loop {
                 let line = lines.next_line().await.expect("text");
                 let line = line.unwrap_or_else(|| panic!("ended: {first:#?}"));
-                if let Some((_, rest)) = line.split_once("listening on http://") {
-                    let address = rest.split_whitespace().next().expect("an address");
+                if let Some((_, rest)) = line.split_once("listening on ") {
+                    let url = rest.split_whitespace().next().expect("an address");
+                    let (scheme, address) = url.split_once("://").expect("a URL");
+                    assert!(["http", "https"].contains(&scheme), "{line}");
+                    first.push(line.clone());
                     return address.parse().expect("an address");
                 }
                 first.push(line);
@@ -110,6 +113,29 @@ impl Serving {
         let id = self.child.id().expect("running").to_string();
         let sent = Command::new("kill").args(["-s", name, &id]).status();
         assert!(sent.expect("kill runs").success());
+    }
+
+    /// A line of its log that has been read.
+    pub fn logged(&self, text: &str) -> String {
+        let mut lines = self.first.iter();
+        let line = lines.find(|line| line.contains(text));
+        line.unwrap_or_else(|| panic!("no {text:?} in {:#?}", self.first))
+            .clone()
+    }
+
+    /// Waits for a line in its log.
+    pub async fn logs(&mut self, text: &str) -> String {
+        soon(&format!("{text:?} in the log"), async {
+            loop {
+                let line = self.lines.next_line().await.expect("text");
+                let line = line.unwrap_or_else(|| panic!("ended: {:#?}", self.first));
+                self.first.push(line.clone());
+                if line.contains(text) {
+                    return line;
+                }
+            }
+        })
+        .await
     }
 
     /// Kills it, and waits until nobody holds the database any more.

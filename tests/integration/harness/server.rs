@@ -5,7 +5,7 @@ use lastseen::app::App;
 use lastseen::auth::token::{Token, TokenKind};
 use lastseen::config::Config;
 use lastseen::model::{Clock, KeyRole, ProfileFields, Role, Timestamp, UserId, Username};
-use lastseen::server;
+use lastseen::server::{self, tls::Tls};
 use lastseen::store::{Durability, Lock, NewSignIn, NewUser, Options, Store};
 use rusqlite::types::FromSql;
 use std::net::SocketAddr;
@@ -92,7 +92,15 @@ impl Server {
             body_timeout: config.body_timeout,
             ..server::Options::default()
         };
-        let running = server::run(listener, app.endpoint(), options, shutdown.clone());
+        let (endpoint, stop) = (app.endpoint(), shutdown.clone());
+        let accepting = match config.read_tls()? {
+            Some(files) => {
+                let tls = Tls::new(files.certificate.expose(), files.key.expose())?;
+                let tls = Arc::new(tls);
+                tokio::spawn(server::run_tls(listener, tls, endpoint, options, stop))
+            }
+            None => tokio::spawn(server::run(listener, endpoint, options, stop)),
+        };
         let side = Store::open(&config.database, Options::default())?;
         Ok(Self {
             address,
@@ -100,7 +108,7 @@ impl Server {
             side,
             app: Some(app),
             shutdown,
-            accepting: Some(tokio::spawn(running)),
+            accepting: Some(accepting),
             clock,
             metrics_key: OnceCell::new(),
             _directory: None,
