@@ -201,11 +201,7 @@ impl Realtime {
     /// What to answer instead.
     pub async fn socket_io(&self, mut request: Request) -> Result<Response, Refusal> {
         self.shared.check_origin(&request)?;
-        if request
-            .uri()
-            .query()
-            .is_none_or(|query| !query.contains("sid="))
-        {
+        if socketio::opens_session(&request) {
             self.shared.check_running()?;
             let address = self.shared.peer(&request).address;
             let admission = self.shared.admit(address)?;

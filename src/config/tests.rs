@@ -359,3 +359,16 @@ fn the_host_application_signs_with_one_key() {
         "{message}"
     );
 }
+
+#[test]
+fn an_origin_is_written_as_browsers_write_it() {
+    for (text, plain) in [
+        ("https://App.example.com:443/", "https://app.example.com"),
+        ("http://a:80", "http://a"),
+        ("http://a:443", "http://a:443"),
+        ("https://a:8443", "https://a:8443"),
+        ("capacitor://localhost", "capacitor://localhost"),
+    ] {
+        assert_eq!(text.parse::<Origin>().expect("good").as_str(), plain);
+    }
+}

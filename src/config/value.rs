@@ -230,6 +230,13 @@ impl FromStr for Origin {
     fn from_str(text: &str) -> Result<Self, String> {
         let lower = text.to_ascii_lowercase();
         let plain = lower.strip_suffix('/').unwrap_or(&lower);
+        // Browsers leave a scheme's own port out.
+        let plain = match plain.split_once("://") {
+            Some(("http", host)) if host.ends_with(":80") => plain.strip_suffix(":80"),
+            Some(("https", host)) if host.ends_with(":443") => plain.strip_suffix(":443"),
+            _ => None,
+        }
+        .unwrap_or(plain);
         let parts = plain.split_once("://");
         let good = parts.is_some_and(|(scheme, host)| {
             let scheme_good = scheme.starts_with(|c: char| c.is_ascii_lowercase())

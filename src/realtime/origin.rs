@@ -27,47 +27,54 @@ pub fn is_allowed(headers: &HeaderMap, peer_is_trusted: bool, allowed: &[String]
         return true;
     }
     let forwarded = if peer_is_trusted {
-        headers.get(&X_FORWARDED_HOST)
+        // A proxy chain may list several; the first is the one the client asked for.
+        headers
+            .get(&X_FORWARDED_HOST)
+            .map(|value| value.to_str().map(|hosts| first(hosts)))
     } else {
         None
     };
-    let host = forwarded
-        .or_else(|| headers.get(HOST))
-        .and_then(|value| value.to_str().ok());
+    let host = forwarded.or_else(|| headers.get(HOST).map(|value| value.to_str()));
     // TLS may end before us, so the scheme says nothing; a port left out is that of the page's own scheme.
-    host.and_then(|host| authority(host, parts.scheme))
-        .is_some_and(|own| own == (parts.host, parts.port))
+    let Some(Ok(host)) = host else { return false };
+    parts.port.is_some() && authority(host, &parts.scheme) == Some((parts.host, parts.port))
 }
 
+fn first(list: &str) -> &str {
+    list.split_once(',').map_or(list, |(first, _)| first).trim()
+}
+
+/// An origin. Of a scheme that is not the web's, such as an app's own, the port may be unknown.
 #[derive(PartialEq, Eq)]
 struct Parts {
-    scheme: &'static str,
+    scheme: String,
     host: String,
-    port: u16,
+    port: Option<u16>,
 }
 
 impl Parts {
     fn of_origin(origin: &str) -> Option<Self> {
         let (scheme, rest) = origin.split_once("://")?;
-        let scheme = ["http", "https"]
-            .into_iter()
-            .find(|known| scheme.eq_ignore_ascii_case(known))?;
-        let (host, port) = authority(rest, scheme)?;
+        let scheme = scheme.to_ascii_lowercase();
+        let (host, port) = authority(rest, &scheme)?;
         Some(Self { scheme, host, port })
     }
 }
 
-fn authority(text: &str, scheme: &str) -> Option<(String, u16)> {
-    // A proxy chain may list several; the first is the one the client asked for.
-    let text = text.split(',').next()?.trim();
+/// Host and port; a port that is left out is the scheme's own, where it has one.
+fn authority(text: &str, scheme: &str) -> Option<(String, Option<u16>)> {
     let authority: http::uri::Authority = text.parse().ok()?;
-    if authority.as_str().contains('@') {
-        return None;
-    }
-    let port = authority
-        .port_u16()
-        .unwrap_or(if scheme == "https" { 443 } else { 80 });
-    Some((authority.host().to_ascii_lowercase(), port))
+    let host = authority.host();
+    // Nothing may come before the host, and only a port after it.
+    let port = match authority.as_str().strip_prefix(host)? {
+        "" | ":" => match scheme {
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
+        },
+        port => Some(port.strip_prefix(':')?.parse().ok()?),
+    };
+    Some((host.to_ascii_lowercase(), port))
 }
 
 #[cfg(test)]
@@ -75,16 +82,15 @@ mod tests {
     use super::*;
 
     fn allowed(headers: &[(&'static str, &'static str)], trusted: bool) -> bool {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| {
-                (
-                    HeaderName::from_static(name),
-                    value.parse().expect("a header"),
-                )
-            })
-            .collect();
-        is_allowed(&headers, trusted, &["https://app.example.com".into()])
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(
+                HeaderName::from_static(name),
+                value.parse().expect("a header"),
+            );
+        }
+        let listed = ["https://app.example.com", "capacitor://localhost"];
+        is_allowed(&map, trusted, &listed.map(String::from))
     }
 
     #[test]
@@ -110,6 +116,11 @@ mod tests {
             &[host, ("origin", "https://app.example.com:443")],
             false
         ));
+        assert!(allowed(&[host, ("origin", "capacitor://localhost")], false));
+        assert!(allowed(
+            &[("host", "[::1]:8080"), ("origin", "http://[::1]:8080")],
+            false
+        ));
     }
 
     #[test]
@@ -120,7 +131,11 @@ mod tests {
             "https://chat.example.com:8443",
             "https://chat.example.com.evil.org",
             "https://x@chat.example.com",
+            "https://chat.example.com:99999",
+            "https://chat.example.com,https://evil.example.com",
             "http://app.example.com",
+            "capacitor://chat.example.com",
+            "ionic://localhost",
             "null",
             "",
             "file://",
@@ -131,6 +146,12 @@ mod tests {
             !allowed(&[("origin", "https://chat.example.com")], false),
             "no host to compare with"
         );
+        let two = [
+            host,
+            ("origin", "https://chat.example.com"),
+            ("origin", "https://chat.example.com"),
+        ];
+        assert!(!allowed(&two, false), "two origins");
     }
 
     #[test]
@@ -142,5 +163,13 @@ mod tests {
         ];
         assert!(allowed(&headers, true));
         assert!(!allowed(&headers, false));
+        // It stands in place of Host, not beside it.
+        let own = [
+            ("x-forwarded-host", "a.example"),
+            ("host", "b.example"),
+            ("origin", "https://b.example"),
+        ];
+        assert!(!allowed(&own, true));
+        assert!(allowed(&own, false));
     }
 }

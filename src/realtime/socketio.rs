@@ -12,7 +12,7 @@ mod tests;
 
 pub use connection::Connection;
 pub use emitter::Emitter;
-pub use engine::{Engine, Head, Settings};
+pub use engine::{Engine, Head, Settings, opens_session};
 
 use crate::realtime::flusher::Flusher;
 use crate::realtime::frame::Frame;

@@ -1,6 +1,7 @@
 //! Who may connect and what is refused, on every transport; what only `/ws` or only Socket.IO has is in the files
 //! named so.
 
+mod doors;
 mod raw;
 mod socketio;
 

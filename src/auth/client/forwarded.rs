@@ -102,5 +102,6 @@ fn node(text: &str) -> Option<IpAddr> {
         return node(host);
     }
     let inner = text.strip_prefix('[')?.strip_suffix(']')?;
-    inner.parse().ok().map(IpAddr::V6)
+    let address: std::net::Ipv6Addr = inner.parse().ok()?;
+    Some(IpAddr::V6(address).to_canonical())
 }

@@ -99,6 +99,11 @@ fn forwarded_goes_first() {
     );
     assert_eq!(forwarded("for=\"[2001:db8::1]:4711\""), "2001:db8::1");
     assert_eq!(forwarded("for=\"[2001:db8::1]\""), "2001:db8::1");
+    assert_eq!(
+        forwarded("for=\"[::ffff:192.0.2.1]\""),
+        "192.0.2.1",
+        "an IPv4 address however it is written"
+    );
     assert_eq!(forwarded("for=\"192.0.2.1:_port\""), "192.0.2.1");
     assert_eq!(
         forwarded("for=6.6.6.6, for=192.0.2.1 , for=10.0.0.2"),

@@ -8,6 +8,8 @@ mod polling;
 mod requests;
 mod session;
 
+pub use requests::opens_session;
+
 use crate::realtime::flusher::Flusher;
 use crate::realtime::heartbeat::Heartbeat;
 use crate::realtime::outbox::{Cause, Close, Outbox};

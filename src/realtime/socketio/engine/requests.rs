@@ -49,6 +49,11 @@ fn text(body: impl Into<poem::Body>) -> Response {
         .body(body)
 }
 
+/// Whether a request belongs to no session and can only open one.
+pub fn opens_session(request: &Request) -> bool {
+    query_value(request.uri().query().unwrap_or(""), "sid").is_none()
+}
+
 pub(super) async fn handle<H: Handler>(engine: &Arc<Inner<H>>, request: Request) -> Response {
     let query = request.uri().query().unwrap_or("").to_owned();
     let websocket = match query_value(&query, "transport").as_deref() {
