@@ -30,7 +30,7 @@ pub fn is_allowed(headers: &HeaderMap, peer_is_trusted: bool, allowed: &[String]
         // A proxy chain may list several; the first is the one the client asked for.
         headers
             .get(&X_FORWARDED_HOST)
-            .map(|value| value.to_str().map(|hosts| first(hosts)))
+            .map(|value| value.to_str().map(first))
     } else {
         None
     };

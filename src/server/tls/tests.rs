@@ -28,6 +28,23 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
 }
 
+fn trusting(
+    certificate: &str,
+    versions: &[&'static SupportedProtocolVersion],
+    protocols: &[&[u8]],
+) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM");
+    roots.add(certificate).expect("a root");
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(versions)
+        .expect("a version")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    TlsConnector::from(Arc::new(config))
+}
+
 /// Connects and says "ping"; the version spoken, and what ALPN came to.
 async fn speak(
     tls: &Tls,
@@ -35,23 +52,13 @@ async fn speak(
     version: &'static SupportedProtocolVersion,
     protocols: &[&[u8]],
 ) -> io::Result<(rustls::ProtocolVersion, Option<Vec<u8>>)> {
-    let mut roots = RootCertStore::empty();
-    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM");
-    roots.add(certificate).expect("a root");
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[version])
-        .expect("a version")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    let connector = trusting(certificate, &[version], protocols);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let client = async {
         let name = ServerName::try_from("localhost").expect("a name");
         let stream = TcpStream::connect(address).await?;
-        let mut stream = TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await?;
+        let mut stream = connector.connect(name, stream).await?;
         stream.write_all(b"ping").await?;
         stream.shutdown().await?;
         let connection = stream.get_ref().1;
@@ -181,4 +188,33 @@ async fn a_new_pair_replaces_the_old_and_a_bad_one_does_not() {
     tls.replace(&newer, &newer_key).expect("a good pair");
     assert!(speak(&tls, &certificate, &TLS13, &[]).await.is_err());
     assert!(speak(&tls, &newer, &TLS13, &[]).await.is_ok());
+}
+
+#[tokio::test]
+async fn requests_know_that_they_came_over_tls() {
+    let (certificate, key) = pair();
+    let tls = Arc::new(Tls::new(&certificate, &key).expect("a good pair"));
+    let listener = crate::server::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let endpoint = poem::endpoint::make_sync(|request| request.scheme().to_string());
+    let stop = tokio_util::sync::CancellationToken::new();
+    let options = crate::server::Options::default();
+    let serving = crate::server::run_tls(listener, tls, endpoint, options, stop.clone());
+    let serving = tokio::spawn(serving);
+    let asking = async {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let stream = TcpStream::connect(address).await?;
+        let connector = trusting(&certificate, &[&TLS13], &[]);
+        let mut stream = connector.connect(name, stream).await?;
+        let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        io::Result::Ok(answer)
+    };
+    let asked = tokio::time::timeout(DEADLINE, asking);
+    let answer = asked.await.expect("in time").expect("an answer");
+    assert!(answer.ends_with("\r\n\r\nhttps"), "{answer}");
+    stop.cancel();
+    serving.await.expect("no panic");
 }
