@@ -25,6 +25,9 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// The close code of a server that stops; over polling such a session ends without a close packet.
+pub const SHUTDOWN: u16 = 4008;
+
 /// What an Engine.IO server can be told.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -203,7 +206,7 @@ impl<H: Handler> Engine<H> {
         self.0.closing.store(true, Ordering::SeqCst);
         let live: Vec<_> = self.0.live.lock().values().cloned().collect();
         for outbox in live.iter().filter_map(Weak::upgrade) {
-            outbox.request_close(Close::server(4008, "shutdown"));
+            outbox.request_close(Close::server(SHUTDOWN, "shutdown"));
         }
         self.0.stop.cancel();
         self.0.tasks.close();

@@ -285,6 +285,17 @@ async fn polling_goes_over_to_websocket_without_losing_anything() {
 async fn a_dropped_poll_is_a_lost_client() {
     let mut server = serve(Settings::default()).await;
     let http = reqwest::Client::new();
+    let url = polling(&server, &http).await;
+    let waiting = tokio::spawn(http.get(&url).send());
+    tokio::time::timeout(Duration::from_millis(100), server.ended.recv())
+        .await
+        .expect_err("it waits");
+    waiting.abort();
+    assert_eq!(server.end().await.0, Cause::Lost);
+}
+
+/// One polling session after its CONNECT: the address of its polls.
+async fn polling(server: &Server, http: &reqwest::Client) -> String {
     let url = server.poll_url("").replace("&sid=", "");
     let open = soon(http.get(url).send()).await.expect("answered");
     let open = open.text().await.expect("body");
@@ -293,13 +304,48 @@ async fn a_dropped_poll_is_a_lost_client() {
     soon(http.post(&url).body("40").send())
         .await
         .expect("answered");
-    soon(http.get(&url).send()).await.expect("answered");
-    let waiting = tokio::spawn(http.get(&url).send());
-    tokio::time::timeout(Duration::from_millis(100), server.ended.recv())
-        .await
-        .expect_err("it waits");
-    waiting.abort();
-    assert_eq!(server.end().await.0, Cause::Lost);
+    let first = poll(http, &url).await;
+    assert!(first.1.starts_with("40{\"sid\":"), "{first:?}");
+    url
+}
+
+/// What one poll is answered: status and text.
+async fn poll(http: &reqwest::Client, url: &str) -> (u16, String) {
+    let answer = soon(http.get(url).send()).await.expect("answered");
+    let status = answer.status().as_u16();
+    (status, soon(answer.text()).await.expect("a body"))
+}
+
+#[tokio::test]
+async fn a_client_that_polls_is_told_of_a_stop_without_a_close_packet() {
+    let mut server = serve(Settings::default()).await;
+    let http = reqwest::Client::new();
+    let told = polling(&server, &http).await;
+    let waits = polling(&server, &http).await;
+    let emitters = server.emitters.lock().clone();
+
+    // Told and closed while the engine does not stop yet, as the first of many is.
+    emitters[0].emit("bye", &()).expect("JSON");
+    emitters[0].close(Close::server(4008, "shutdown"));
+    assert_eq!(
+        poll(&http, &told).await,
+        (200, "42[\"bye\",null]".to_owned())
+    );
+    assert_eq!(poll(&http, &told).await.0, 400);
+    assert_eq!(server.end().await.0, Cause::Server);
+
+    // Told a while ago, and polls again when the engine stops.
+    let outbox = emitters[1].outbox();
+    let before = outbox.last_received();
+    let waiting = tokio::spawn(async move { poll(&http, &waits).await });
+    soon(async {
+        while outbox.last_received() == before {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    server.engine.shutdown().await;
+    assert_eq!(soon(waiting).await.expect("no panic").0, 400);
 }
 
 #[tokio::test]

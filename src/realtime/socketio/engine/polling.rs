@@ -3,7 +3,7 @@
 
 use super::packet::{self, Packet};
 use super::session::{Flow, Session, protocol};
-use super::{Handler, ProtocolError};
+use super::{Handler, ProtocolError, SHUTDOWN};
 use crate::realtime::outbox::{Cause, Close, Outbox};
 use crate::realtime::websocket::WebSocket;
 use bytes::Bytes;
@@ -216,13 +216,15 @@ impl Poller {
     /// Says goodbye on polls, those that wait or, if the server wishes to say something, the next.
     ///
     /// What waits goes alone, and the close packet with the poll after it: stock clients hand on what they decoded
-    /// only after they have been through the whole payload, and a close in it makes them drop the rest.
+    /// only after they have been through the whole payload, and a close in it makes them drop the rest. A server that
+    /// stops sends none: to some stock clients (Python's) it means not to come back, while a poll that fails does not.
     async fn end<H: Handler>(mut self: Box<Self>, session: &mut Session<H>, close: Close) {
         let wait = session.engine.flusher.limits().closing;
-        // A server that stops has no time for a poll that only says so once more.
-        let is_stopping = session.engine.closing.load(Ordering::SeqCst);
         let outbox = session.outbox.clone();
         let is_ours = close.cause == Cause::Server;
+        // The first of many are closed before the engine itself is told to stop.
+        let is_closing = session.engine.closing.load(Ordering::SeqCst);
+        let is_stopping = is_ours && (is_closing || close.code == SHUTDOWN);
         if !is_ours {
             self.unlist(session);
         }
@@ -234,7 +236,10 @@ impl Poller {
                     return;
                 }
             }
-            if is_ours && !is_stopping {
+            if is_stopping {
+                return;
+            }
+            if is_ours {
                 self.next_poll(wait).await;
             }
             // To a client that has closed there is nothing to say but that its poll is over.
