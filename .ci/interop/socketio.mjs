@@ -4,14 +4,13 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { dial, refusal } from "./lib/device.mjs";
+import { KNOCKS, absent } from "./lib/absent.mjs";
+import { Device, dial, refusal } from "./lib/device.mjs";
 import { deadline, eventually, finish, step } from "./lib/runner.mjs";
 import { Server } from "./lib/server.mjs";
 import { Stage } from "./lib/stage.mjs";
+import { GRACE_MS, NEAR_MS, instant, near } from "./lib/times.mjs";
 
-const GRACE_MS = 1_000;
-/** How far local and server times around one event may be apart. */
-const NEAR_MS = 500;
 /** The server renews its proof of life every 5 s. */
 const PROOF_MS = 6_000;
 const OPTIONS = ["--offline-grace", "1s", "--transition-gap", "0s", "--presence-rate", "0"];
@@ -21,16 +20,6 @@ const MODES = [
   ["polling only", ["polling"]],
   ["websocket only", ["websocket"]],
 ];
-
-function near(time, from, to = from) {
-  const at = Date.parse(time);
-  assert.ok(at >= from - NEAR_MS && at <= to + NEAR_MS, `${time} is not near ${new Date(from).toISOString()}`);
-}
-
-function instant(update, since) {
-  const took = update.arrived - since;
-  assert.ok(took < GRACE_MS / 2, `took ${took} ms, so it waited for the grace`);
-}
 
 async function scenario(mode, transports, folder) {
   const database = join(folder, "x.db");
@@ -43,7 +32,7 @@ async function scenario(mode, transports, folder) {
 
   const ready = await check("sign up, follow, connect; the snapshot holds who is online", async () => {
     server = await Server.start(database, OPTIONS);
-    stage = await Stage.set(server, transports, GRACE_MS);
+    stage = await Stage.set(server, (url, auth) => Device.open(url, transports, auth), GRACE_MS);
     const [only, ...rest] = stage.bea.device.snapshot;
     assert.deepEqual(rest, []);
     assert.equal(only.userId, stage.cal.id);
@@ -189,21 +178,30 @@ async function scenario(mode, transports, folder) {
     await device.close();
   });
 
-  await check("a restart: told, closed without a DISCONNECT, and the client comes back by itself", async () => {
-    const told = bea.device.once("server_shutdown", 15_000);
-    const disconnected = bea.device.once("disconnect", 15_000);
-    const back = [bea, cal].map(({ device }) => device.once("presence_snapshot", 30_000));
+  await check("a restart: told, closed without a DISCONNECT, and both come back by themselves to the same", async () => {
+    const people = [bea, cal];
+    const { person: quiet, device } = await stage.arrival();
+    await device.close();
+    const { lastSeen: before } = await stage.hears(quiet, "offline");
+    const told = people.map(({ device }) => device.once("server_shutdown", 15_000));
+    const disconnected = people.map(({ device }) => device.once("disconnect", 15_000));
+    const back = people.map(({ device }) => device.once("presence_snapshot", 30_000));
     await server.stop();
-    const { reconnectAfterMs } = await told;
-    assert.ok(Number.isInteger(reconnectAfterMs) && reconnectAfterMs >= 0, `${reconnectAfterMs}`);
-    const reason = await disconnected;
-    assert.ok(!/^io /.test(reason), `the client would not come back after: ${reason}`);
+    for (const { reconnectAfterMs } of await Promise.all(told)) {
+      assert.ok(Number.isInteger(reconnectAfterMs) && reconnectAfterMs >= 0, `${reconnectAfterMs}`);
+    }
+    for (const reason of await Promise.all(disconnected)) {
+      assert.ok(!/^io /.test(reason), `the client would not come back after: ${reason}`);
+    }
+    await absent(server.url, KNOCKS);
     server = await Server.start(database, OPTIONS, server.url);
     stage.server = server;
-    await Promise.all(back);
-    await stage.clear();
-    const { isOnline } = await server.call("GET", `/users/${cal.username}/presence`, { token: bea.token });
-    assert.equal(isOnline, true);
+    const [{ users }] = await Promise.all(back);
+    await stage.agrees(cal, users);
+    const ask = ({ username }) => server.call("GET", `/users/${username}/presence`, { token: bea.token });
+    for (const person of people) assert.equal((await ask(person)).isOnline, true, person.username);
+    const { isOnline, lastSeen } = await ask(quiet);
+    assert.deepEqual({ isOnline, lastSeen }, { isOnline: false, lastSeen: before });
   });
 
   await check("sessions of the stopped server ended as shutdown", async () => {

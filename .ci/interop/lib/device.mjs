@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
+import { Inbox } from "./inbox.mjs";
 import { deadline } from "./runner.mjs";
 
 const modules = process.env.INTEROP_MODULES;
@@ -37,8 +38,7 @@ export async function refusal(url, transports, auth) {
 }
 
 export class Device {
-  #waiting = [];
-  #updates = [];
+  #inbox = new Inbox();
 
   /** Connects; returns once the snapshot is there and, with the default transports, the upgrade is done. */
   static async open(url, transports, auth) {
@@ -47,7 +47,7 @@ export class Device {
     device.socket = socket;
     device.others = [];
     socket.onAny((name, ...args) => {
-      if (name === "presence_update") device.#arrived({ ...args[0], arrived: Date.now() });
+      if (name === "presence_update") device.#inbox.arrived({ ...args[0], arrived: Date.now() });
       else device.others.push([name, ...args]);
     });
     socket.on("disconnect", (reason) => device.others.push(["disconnect", reason]));
@@ -69,26 +69,13 @@ export class Device {
     return device;
   }
 
-  #arrived(update) {
-    const waiting = this.#waiting.shift();
-    if (waiting) waiting(update);
-    else this.#updates.push(update);
+  get connected() {
+    return this.socket.connected;
   }
 
   /** The next `presence_update`, in the order of arrival; `arrived` is the local time. */
-  async next(ms = EVENT_MS) {
-    if (this.#updates.length > 0) return this.#updates.shift();
-    let waiting;
-    const update = new Promise((resolve) => {
-      waiting = resolve;
-      this.#waiting.push(waiting);
-    });
-    try {
-      return await deadline(update, ms, "a presence_update");
-    } catch (error) {
-      this.#waiting = this.#waiting.filter((w) => w !== waiting);
-      throw error;
-    }
+  next(ms = EVENT_MS) {
+    return this.#inbox.next(ms);
   }
 
   /** The next time this event comes. Ask before causing it. */
@@ -106,7 +93,7 @@ export class Device {
 
   /** Updates that came and that nobody has asked for. */
   get unread() {
-    return this.#updates;
+    return this.#inbox.unread;
   }
 
   /** Closes as an app does that is left, and returns the local times around it. */

@@ -3,12 +3,11 @@
 // That nothing arrives is shown by order: Cal makes a move after it, and it must be the next thing Bea hears.
 
 import assert from "node:assert/strict";
-import { Device } from "./device.mjs";
 
 export class Stage {
-  /** Signs up Bea and Cal and connects both. */
-  static async set(server, transports, graceMs) {
-    const stage = Object.assign(new Stage(), { server, transports, graceMs, count: 0 });
+  /** Signs up Bea and Cal and connects both; `open` connects a device: address and payload of CONNECT in. */
+  static async set(server, open, graceMs) {
+    const stage = Object.assign(new Stage(), { server, open, graceMs, count: 0 });
     stage.bea = await stage.signUp("bea");
     stage.cal = await stage.signUp("cal");
     await stage.follow(stage.bea, stage.cal);
@@ -37,7 +36,7 @@ export class Stage {
   }
 
   connect(person, more = {}) {
-    return Device.open(this.server.url, this.transports, { token: person.token, ...more });
+    return this.open(this.server.url, { token: person.token, ...more });
   }
 
   /** Somebody new whom Bea follows and has seen coming online. */
@@ -60,6 +59,13 @@ export class Stage {
     return update;
   }
 
+  /** Bea, back with this snapshot, knows that the person is online: from it, or told after it. */
+  async agrees({ id, username }, snapshot) {
+    if (snapshot.length === 0) await this.hears({ id, username }, "online");
+    else assert.deepEqual(snapshot, [{ userId: id, username, status: "online" }]);
+    await this.nothingSoFar();
+  }
+
   /** Nothing has come to Bea up to now: Cal goes to the background and comes back, and that is what she hears next. */
   async nothingSoFar(device = this.bea.device) {
     for (const status of ["offline", "online"]) {
@@ -80,8 +86,8 @@ export class Stage {
 
   /** Reads away whatever an earlier step has left for Bea, and sees that Cal is there. */
   async clear() {
-    if (!this.bea.device?.socket.connected) return;
-    if (!this.cal.device.socket.connected) this.cal.device = await this.connect(this.cal);
+    if (!this.bea.device?.connected) return;
+    if (!this.cal.device.connected) this.cal.device = await this.connect(this.cal);
     await this.cal.device.emit("update_presence", { status: "online" });
     const since = Date.now();
     for (const status of ["offline", "online"]) {
