@@ -42,7 +42,7 @@ use admission::{Admission, Admissions};
 use flusher::{Flusher, Limits};
 use frame::Frame;
 use handler::SocketHandler;
-use heartbeat::Heartbeat;
+use heartbeat::{Heartbeat, Life};
 use poem::web::RemoteAddr;
 use poem::{Request, Response};
 use rand::Rng as _;
@@ -152,7 +152,8 @@ impl Realtime {
         };
         let flusher = Flusher::new(limits);
         let (interval, timeout) = (settings.ping_interval, settings.ping_timeout);
-        let raw_heartbeat = Heartbeat::new(&flusher, interval, timeout, Frame::ping(b""));
+        let (ping, life) = (Frame::ping(b""), Life::Anything);
+        let raw_heartbeat = Heartbeat::new(&flusher, interval, timeout, ping, life);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(flusher.clone().run(stop.clone()));
         tasks.spawn(raw_heartbeat.clone().run(stop.clone()));

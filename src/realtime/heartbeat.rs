@@ -1,7 +1,7 @@
 //! One task that pings every connection and ends those that do not answer; no connection has a timer of its own.
 //!
 //! Entries sit in a map from tick to connections and hold a weak reference, so a connection that ends needs no
-//! cancelling. They are looked at only when they expire: whatever came from the client meanwhile counts as life.
+//! cancelling. They are looked at only when they expire.
 
 use crate::realtime::flusher::Flusher;
 use crate::realtime::frame::Frame;
@@ -23,9 +23,19 @@ pub struct Heartbeat {
     timeout: u64,
     tick: u64,
     ping: Frame,
+    life: Life,
     flusher: Arc<Flusher>,
     wheel: Mutex<BTreeMap<u64, Vec<Entry>>>,
     wake: Notify,
+}
+
+/// What shows that a client that was pinged is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// Whatever it sends.
+    Anything,
+    /// Only what [`Outbox::answered`] was called for: Engine.IO wants its pong, whatever else comes.
+    Pong,
 }
 
 struct Entry {
@@ -43,12 +53,13 @@ enum What {
 }
 
 impl Heartbeat {
-    /// Pings with `ping` every `interval`; a connection that sends nothing for `timeout` after one is over.
+    /// Pings with `ping` every `interval`; a connection that gives no sign of `life` for `timeout` after one is over.
     pub fn new(
         flusher: &Arc<Flusher>,
         interval: Duration,
         timeout: Duration,
         ping: Frame,
+        life: Life,
     ) -> Arc<Self> {
         let micros = |it: Duration| (it.as_micros() as u64).max(1000);
         let (interval, timeout) = (micros(interval), micros(timeout));
@@ -58,6 +69,7 @@ impl Heartbeat {
             // Those that are due about the same time are handled together.
             tick: (interval.min(timeout) / 1000).clamp(1000, 20_000),
             ping,
+            life,
             flusher: flusher.clone(),
             wheel: Mutex::new(BTreeMap::new()),
             wake: Notify::new(),
@@ -79,9 +91,15 @@ impl Heartbeat {
     /// Whether the client owes an answer and its time is up, though the task may not have got to it yet.
     pub fn is_overdue(&self, outbox: &Outbox) -> bool {
         let pinged = outbox.pinged.load(Ordering::Relaxed);
-        pinged != 0
-            && outbox.last_received() < pinged
-            && self.flusher.now() >= pinged + self.timeout
+        pinged != 0 && !self.is_alive(outbox, pinged) && self.flusher.now() >= pinged + self.timeout
+    }
+
+    /// Whether a sign of life has come since the ping that was due at `pinged`.
+    fn is_alive(&self, outbox: &Outbox, pinged: u64) -> bool {
+        match self.life {
+            Life::Anything => outbox.last_received() >= pinged,
+            Life::Pong => outbox.pinged.load(Ordering::Relaxed) == 0,
+        }
     }
 
     fn insert(&self, due: u64, outbox: Weak<Outbox>, what: What) {
@@ -153,7 +171,7 @@ impl Heartbeat {
                 self.insert(answer, entry.outbox.clone(), What::Answer(due));
             }
             &What::Answer(due) => {
-                let alive = outbox.last_received() >= due;
+                let alive = self.is_alive(&outbox, due);
                 if !alive && !outbox.is_full() {
                     outbox.request_close(Close::new(Cause::PingTimeout, 1001, "ping timeout"));
                     return;
@@ -185,12 +203,17 @@ mod tests {
     }
 
     fn start() -> Bench {
+        start_with(Life::Anything)
+    }
+
+    fn start_with(life: Life) -> Bench {
         let flusher = Flusher::new(Limits::default());
         let heartbeat = Heartbeat::new(
             &flusher,
             Duration::from_millis(300),
             Duration::from_millis(200),
             Frame::text("2"),
+            life,
         );
         let stop = CancellationToken::new();
         let task = tokio::spawn(heartbeat.clone().run(stop.clone()));
@@ -224,6 +247,27 @@ mod tests {
         assert_eq!(quiet.take_payload(100).expect("one ping"), "2");
         bench.stop.cancel();
         bench.task.await.expect("joined");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_a_pong_is_wanted_nothing_else_will_do() {
+        let bench = start_with(Life::Pong);
+        let (chatty, polite) = (Outbox::new(&bench.flusher), Outbox::new(&bench.flusher));
+        bench.heartbeat.watch(&chatty);
+        bench.heartbeat.watch(&polite);
+        // Before any ping it is the answer to none.
+        chatty.answered();
+        for _ in 0..2 {
+            pass(305).await;
+            chatty.touch();
+            polite.answered();
+        }
+        assert_eq!(
+            chatty.close_requested().expect("over").cause,
+            Cause::PingTimeout
+        );
+        assert_eq!(polite.close_requested(), None);
+        assert!(bench.heartbeat.is_overdue(&chatty) && !bench.heartbeat.is_overdue(&polite));
     }
 
     #[tokio::test(start_paused = true)]

@@ -265,6 +265,11 @@ impl Outbox {
             .store(self.flusher.now(), Ordering::Relaxed);
     }
 
+    /// Notes that the client has answered the ping, see [`crate::realtime::heartbeat::Life::Pong`].
+    pub fn answered(&self) {
+        self.pinged.store(0, Ordering::Relaxed);
+    }
+
     /// When the client was last heard, in microseconds on the flusher's clock.
     pub(super) fn last_received(&self) -> u64 {
         self.last_received.load(Ordering::Relaxed)

@@ -134,10 +134,16 @@ impl<H: Handler> SocketIo<H> {
                 })
             }
             Kind::Ack => {
-                packet::args(packet.data)?;
+                let args = packet::args(packet.data)?;
+                if packet.attachments > 0 {
+                    packet::check_placeholders(&args, packet.attachments)?;
+                }
                 None
             }
             Kind::Connect | Kind::Disconnect => {
+                if !packet.data.is_empty() {
+                    return Err(Invalid("a DISCONNECT with a payload").into());
+                }
                 if let Some(socket) = connection.remove(namespace) {
                     self.0
                         .disconnected(socket, Cause::Client, SystemTime::now())

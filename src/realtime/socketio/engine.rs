@@ -11,7 +11,7 @@ mod session;
 pub use requests::opens_session;
 
 use crate::realtime::flusher::Flusher;
-use crate::realtime::heartbeat::Heartbeat;
+use crate::realtime::heartbeat::{Heartbeat, Life};
 use crate::realtime::outbox::{Cause, Close, Outbox};
 use parking_lot::Mutex;
 use poem::{Endpoint, Request, Response};
@@ -161,6 +161,7 @@ impl<H: Handler> Engine<H> {
             settings.ping_interval,
             settings.ping_timeout,
             packet::ping(),
+            Life::Pong,
         );
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();

@@ -12,6 +12,7 @@ use hyper::upgrade::OnUpgrade;
 use poem::error::ReadBodyError;
 use poem::{Request, Response};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -81,12 +82,15 @@ pub(super) async fn handle<H: Handler>(engine: &Arc<Inner<H>>, request: Request)
     };
     let entry = engine.polling.lock().get(sid.as_str()).cloned();
     let Some(entry) = entry else {
-        return UNKNOWN_SID.response();
+        return unknown(engine, websocket, request);
     };
+    if query_value(&query, "EIO").as_deref() != Some("4") {
+        return BAD_VERSION.response();
+    }
     if engine.heartbeat.is_overdue(&entry.outbox) {
         let close = Close::new(Cause::PingTimeout, 1001, "ping timeout");
         expel(engine, &entry, close);
-        return UNKNOWN_SID.response();
+        return unknown(engine, websocket, request);
     }
     match (websocket, request.method()) {
         (true, &Method::GET) => upgrade(engine, entry, request),
@@ -94,6 +98,43 @@ pub(super) async fn handle<H: Handler>(engine: &Arc<Inner<H>>, request: Request)
         (false, &Method::POST) => post(engine, &entry, request).await,
         _ => BAD_REQUEST.response(),
     }
+}
+
+/// Answers a request for a session that is not on polling: there is none, or it is on WebSocket already.
+fn unknown<H: Handler>(engine: &Arc<Inner<H>>, websocket: bool, request: Request) -> Response {
+    if websocket && request.method() == Method::GET {
+        turn_away(engine, &request, UNKNOWN_SID)
+    } else {
+        UNKNOWN_SID.response()
+    }
+}
+
+/// Accepts a WebSocket and closes it, which is what the protocol asks for one too many: some clients take a refused
+/// handshake for a failure of the network.
+fn turn_away<H: Handler>(engine: &Arc<Inner<H>>, request: &Request, why: Refusal) -> Response {
+    if engine.closing.load(Ordering::SeqCst) {
+        return why.response();
+    }
+    let (response, promise) = match handshake(request) {
+        Ok(accepted) => accepted,
+        Err(error) => return no_handshake(error),
+    };
+    let engine = engine.clone();
+    let tasks = engine.tasks.clone();
+    tasks.spawn(async move {
+        let closing = async {
+            let (stream, early) = upgraded(promise)
+                .await
+                .inspect_err(|error| tracing::debug!(%error, "upgrade"))
+                .ok()?;
+            let outbox = Outbox::new(&engine.flusher);
+            let socket = WebSocket::new(stream, &early, outbox, engine.settings.max_payload);
+            socket.close(4007, why.1).await;
+            Some(())
+        };
+        engine.stop.run_until_cancelled(closing).await;
+    });
+    response
 }
 
 /// Ends a session from outside its task; its id is unknown from here on.
@@ -253,7 +294,7 @@ async fn post<H: Handler>(engine: &Inner<H>, entry: &Entry, mut request: Request
 
 fn upgrade<H: Handler>(engine: &Arc<Inner<H>>, entry: Arc<Entry>, request: Request) -> Response {
     let Some(turn) = entry.upgrade.take() else {
-        return BAD_REQUEST.response();
+        return turn_away(engine, &request, BAD_REQUEST);
     };
     let (response, promise) = match handshake(&request) {
         Ok(accepted) => accepted,

@@ -88,8 +88,12 @@ impl<H: Handler> Session<H> {
             Packet::Binary(bytes) => Message::Binary(bytes),
             Packet::Close => return Ok(Flow::Closed),
             Packet::Ping(_) => return Err(ProtocolError("only the server pings")),
+            Packet::Pong => {
+                self.outbox.answered();
+                return Ok(Flow::Open);
+            }
             // What comes late from an upgrade says nothing.
-            Packet::Pong | Packet::Upgrade | Packet::Noop => return Ok(Flow::Open),
+            Packet::Upgrade | Packet::Noop => return Ok(Flow::Open),
         };
         if let Some(connection) = &mut self.connection {
             self.engine.handler.message(connection, message).await?;
