@@ -12,6 +12,7 @@ mod host;
 
 mod limits;
 mod presence;
+mod protocol;
 mod realtime;
 mod social;
 mod structure;
