@@ -1,9 +1,11 @@
 //! From HTTP long-polling to WebSocket.
 
+use crate::harness::socket::Socket as Bare;
 use crate::harness::{eventually, soon};
 use crate::protocol::Echo;
 use crate::protocol::peer::{Heard, Layer, Polling, Socket};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
 
 #[tokio::test]
 async fn a_session_goes_over() {
@@ -39,12 +41,16 @@ async fn the_probe_is_answered_before_the_session_goes_over() {
     let echo = Echo::start().await;
     let polling = Polling::open(&echo, Layer::Engine).await;
     polling.say("4waits").await;
-    let mut socket = polling.websocket().await;
-    for packet in ["2probe", "5", "4hello"] {
-        socket.say(packet).await;
-    }
+    let path = format!("{}&sid={}", Layer::Engine.path("websocket"), polling.sid());
+    let mut bare = Bare::open(echo.address, &path).await;
+    // In one piece, so that the server has all of it before it could answer any.
+    let frames = ["2probe", "5", "4hello"].map(|packet| {
+        let head = [0x81, 0x80 | packet.len() as u8, 0, 0, 0, 0];
+        [&head[..], packet.as_bytes()].concat()
+    });
+    bare.0.write_all(&frames.concat()).await.expect("sent");
     for packet in ["3probe", "4waits", "4hello"] {
-        socket.hear(packet).await;
+        assert_eq!(bare.frame().await, Some((1, packet.into())));
     }
 }
 
