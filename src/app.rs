@@ -326,6 +326,9 @@ fn start_upkeep(tasks: &Tasks, store: &Store, boot: BootId, clock: &Clock) {
             if let Err(error) = store.purge_expired(now).await {
                 warn!(%error, "expired sign-ins could not be removed");
             }
+            if let Err(error) = store.forget_answers(now).await {
+                warn!(%error, "answers kept for repeated requests could not be removed");
+            }
         }
     });
 }

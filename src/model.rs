@@ -1,5 +1,6 @@
 //! The words everything else speaks. No I/O and no framework: any module may use this one.
 
+mod activity;
 mod identity;
 mod ids;
 mod keys_url;
@@ -10,6 +11,7 @@ mod settings;
 mod time;
 mod user;
 
+pub use activity::{Activity, ActivityId, LoggedActivity};
 pub use identity::{Credential, Principal, Provider, SocialIdentity, UserIdentity};
 pub use ids::{
     ApiKeyId, BootId, ConnectionId, ConversationId, MAX_USER_ID, MessageId, SessionId, SignInId,

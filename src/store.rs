@@ -5,6 +5,8 @@
 //! async and runs its work off the async threads; every write completes even when its caller goes away, and is
 //! answered only after its commit.
 
+mod activities;
+mod analytics;
 mod credentials;
 mod own;
 mod sqlite;
@@ -12,6 +14,8 @@ mod sqlite;
 mod tests;
 pub mod types;
 
+pub use activities::*;
+pub use analytics::*;
 pub use own::{ConversationRow, Relation, RelationRow, SessionCursor};
 pub use sqlite::lock::Lock;
 pub use sqlite::migrate;

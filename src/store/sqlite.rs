@@ -3,6 +3,8 @@
 //! This module opens and closes them and runs closures on them. What is read and written is in the folder, one
 //! file a noun; every SQL text is there, next to the function that uses it.
 
+pub(super) mod activities;
+pub(super) mod analytics;
 pub(super) mod blocks;
 pub(super) mod boots;
 pub(super) mod changes;
@@ -22,6 +24,7 @@ pub(super) mod people;
 #[cfg(test)]
 mod plans;
 mod pool;
+pub(super) mod rollups;
 pub(super) mod rows;
 pub(super) mod secrets;
 pub(super) mod sessions;

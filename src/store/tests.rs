@@ -1,5 +1,7 @@
 //! The store as its callers see it: on real files, through its public verbs.
 
+mod activities;
+mod analytics;
 mod files;
 mod messages;
 mod own;

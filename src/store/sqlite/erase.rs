@@ -27,7 +27,11 @@ pub(super) const MESSAGES: &str = "DELETE FROM messages WHERE id IN \
      (SELECT id FROM messages WHERE sender_id = ?1 LIMIT ?2) RETURNING conversation_id";
 
 /// What may be much beside messages: user and rows at most. What is not here goes with the user, by its foreign key.
-pub(super) const ROWS: [&str; 7] = [
+pub(super) const ROWS: [&str; 9] = [
+    "DELETE FROM user_activity_logs WHERE id IN (SELECT id FROM user_activity_logs WHERE user_id = ?1 LIMIT ?2)",
+    // What was done to them; such a target is written as text.
+    "DELETE FROM user_activity_logs WHERE id IN (SELECT id FROM user_activity_logs \
+     WHERE target_type = 'user' AND target_id = CAST(?1 AS TEXT) LIMIT ?2)",
     "DELETE FROM follows WHERE id IN (SELECT id FROM follows WHERE follower_id = ?1 LIMIT ?2)",
     "DELETE FROM follows WHERE id IN (SELECT id FROM follows WHERE followee_id = ?1 LIMIT ?2)",
     "DELETE FROM blocks WHERE id IN (SELECT id FROM blocks WHERE blocker_id = ?1 LIMIT ?2)",

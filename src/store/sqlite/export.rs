@@ -11,7 +11,6 @@ use crate::store::{
 use rusqlite::{Connection, Row};
 use std::collections::HashMap;
 use std::sync::Arc;
-use uuid::Uuid;
 
 /// One more than asked says whether there is a next page.
 fn limit(page: Page) -> i64 {
@@ -63,13 +62,7 @@ pub fn sessions(
 fn session(row: &Row<'_>, user: UserId) -> rusqlite::Result<SessionRow> {
     let ended_at = rows::optional_time(row, 7)?;
     Ok(SessionRow {
-        id: SessionId(row.get_ref(4)?.as_str()?.parse::<Uuid>().map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(
-                4,
-                rusqlite::types::Type::Text,
-                Box::new(error),
-            )
-        })?),
+        id: rows::session_id(row, 4)?,
         user_id: user,
         device_id: row.get_ref(5)?.as_str_or_null()?.map(Arc::from),
         client: Arc::new(rows::client(row, 0)?),

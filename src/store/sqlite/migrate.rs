@@ -23,6 +23,7 @@ migrations![
     "0004_auth",
     "0005_changes",
     "0006_identities",
+    "0007_activities",
 ];
 
 /// The schema version of this lastseen.

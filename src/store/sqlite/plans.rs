@@ -1,6 +1,8 @@
 //! The cost of the statements over people, as SQLite plans them.
 
-use super::{blocks, conversations, erase, export, follows, messages, migrate, people, sign_ins};
+use super::{
+    analytics, blocks, conversations, erase, export, follows, messages, migrate, people, sign_ins,
+};
 
 /// What every statement over people does must cost what it returns, not what there is.
 #[test]
@@ -41,6 +43,10 @@ fn no_statement_scans_a_table() {
         export::BLOCKS,
         export::CONVERSATIONS,
         export::PARTICIPANTS,
+        analytics::CLOSED_AT,
+        analytics::OPEN_AT,
+        // What the database does by itself when a user or a target goes.
+        "DELETE FROM user_activity_logs WHERE user_id = ?1",
     ];
     for sql in statements.into_iter().chain(erase::ROWS) {
         let mut statement = connection

@@ -36,6 +36,15 @@ pub fn optional_time(row: &Row<'_>, index: usize) -> Result<Option<Timestamp>> {
         .map(Timestamp::from_millis))
 }
 
+/// A session's id.
+pub fn session_id(row: &Row<'_>, index: usize) -> Result<SessionId> {
+    let text = row.get_ref(index)?.as_str()?;
+    let id = text.parse().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(error))
+    });
+    id.map(SessionId)
+}
+
 /// A name that was checked when it was stored.
 pub fn username(row: &Row<'_>, index: usize) -> Result<Username> {
     Ok(Username::from_stored(row.get_ref(index)?.as_str()?))
