@@ -26,6 +26,9 @@ use tokio::sync::Mutex;
 /// A set is loaded at most once in this time, whatever is asked of it.
 pub const RELOAD_GAP: Duration = Duration::from_secs(5);
 
+/// How soon [`KeySet::refresh`] tries again after a failure, which is logged each time.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+
 /// Keys that could not be confirmed for this long are trusted no more.
 const KEEP_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -115,12 +118,7 @@ impl KeySet {
     /// Loads the keys again when they are older than the source says is good. For a task that comes by now and then;
     /// a set that was never needed is left alone unless `eager`.
     pub async fn refresh(&self, eager: bool) {
-        let now = self.clock.now();
-        let due = match self.state.read().loaded_at {
-            Some(at) => now.since(at) >= self.source.fresh_for(),
-            None => eager,
-        };
-        if due {
+        if self.is_due(eager) {
             self.load().await;
         }
         let mut state = self.state.write();
@@ -130,6 +128,19 @@ impl KeySet {
             state.keys = Arc::default();
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
+    }
+
+    fn is_due(&self, eager: bool) -> bool {
+        let state = self.state.read();
+        let fresh_for = self.source.fresh_for();
+        let wait = if state.failed {
+            fresh_for.min(RETRY_AFTER)
+        } else {
+            fresh_for
+        };
+        state
+            .tried_at
+            .map_or(eager, |at| self.clock.now().since(at) >= wait)
     }
 
     /// Loads the keys now.

@@ -251,11 +251,10 @@ impl Auth {
             },
         };
         let given = claims.username.as_deref().unwrap_or_default();
-        let names = match Username::new(given) {
+        let (username, other_names) = match Username::new(given) {
             Ok(name) => names::preferred(&name),
             Err(_) => names::derived(given),
         };
-        let username = names.first().cloned().ok_or(Error::Unauthorized)?;
         let user = NewUser {
             id,
             external_id,
@@ -265,7 +264,7 @@ impl Auth {
             role: Role::User,
             created_at: self.0.clock.now(),
         };
-        match self.0.store.create_named_user(user, names).await {
+        match self.0.store.create_named_user(user, other_names).await {
             // Another request of theirs was quicker.
             Ok(_) | Err(StoreError::Conflict("id" | "externalId")) => Ok(()),
             Err(error) => Err(store_error(error)),

@@ -9,9 +9,11 @@ const STEM_CHARS: usize = 23;
 /// every user of the same stem, so that running out of them takes a bug.
 const WITH_DIGITS: usize = 10;
 
-/// Names made from `text`, the plainest first; the first that is free is to be taken. A `text` that has no letters of
-/// a username makes `user` with digits.
-pub(super) fn derived(text: &str) -> Vec<Username> {
+/// A name and others that will do in its place; the first that is free is to be taken.
+pub(super) type Names = (Username, Vec<Username>);
+
+/// Names made from `text`, the plainest first. A `text` that has no letters of a username makes `user` with digits.
+pub(super) fn derived(text: &str) -> Names {
     let mut stem = String::new();
     for c in text.trim().chars() {
         let c = match c {
@@ -27,24 +29,31 @@ pub(super) fn derived(text: &str) -> Vec<Username> {
     }
     stem.truncate(STEM_CHARS);
     let stem = stem.trim_end_matches(['_', '.']);
-    let plain = Username::new(stem).ok().filter(|name| !name.is_reserved());
     let has_letters = stem.bytes().any(|b| b.is_ascii_alphabetic());
-    followed_by_digits(plain, if has_letters { stem } else { "user" })
+    let stem = if has_letters { stem } else { "user" };
+    let plain = Username::new(stem).ok();
+    let first = plain
+        .filter(|name| !name.is_reserved() && has_letters)
+        .unwrap_or_else(|| with_digits(stem));
+    (first, others(stem))
 }
 
 /// `name`, and the same with digits in case it is taken.
-pub(super) fn preferred(name: &Username) -> Vec<Username> {
+pub(super) fn preferred(name: &Username) -> Names {
     let stem: String = name.as_str().chars().take(STEM_CHARS).collect();
-    followed_by_digits(Some(name.clone()), &stem)
+    let has_letters = stem.bytes().any(|b| b.is_ascii_alphabetic());
+    let stem = if has_letters { stem.as_str() } else { "user" };
+    (name.clone(), others(stem))
 }
 
-fn followed_by_digits(plain: Option<Username>, stem: &str) -> Vec<Username> {
-    let mut rng = rand::rng();
-    let with_digits = (0..WITH_DIGITS).filter_map(|_| {
-        let digits: u32 = rng.random_range(10_000..100_000);
-        Username::new(&format!("{stem}_{digits}")).ok()
-    });
-    plain.into_iter().chain(with_digits).collect()
+fn others(stem: &str) -> Vec<Username> {
+    (0..WITH_DIGITS).map(|_| with_digits(stem)).collect()
+}
+
+/// `stem` has a letter and at most [`STEM_CHARS`].
+fn with_digits(stem: &str) -> Username {
+    let digits: u32 = rand::rng().random_range(10_000..100_000);
+    Username::new(&format!("{stem}_{digits}")).expect("a stem makes a name with digits behind it")
 }
 
 #[cfg(test)]
@@ -59,9 +68,9 @@ mod tests {
             ("x".repeat(50).as_str(), "x".repeat(STEM_CHARS).as_str()),
             ("a__b..c", "a_b.c"),
         ] {
-            let names = derived(text);
-            assert_eq!(names[0].as_str(), first, "{text}");
-            assert_eq!(names.len(), 1 + WITH_DIGITS);
+            let (name, others) = derived(text);
+            assert_eq!(name.as_str(), first, "{text}");
+            assert_eq!(others.len(), WITH_DIGITS);
         }
     }
 
@@ -75,9 +84,8 @@ mod tests {
             ("me", "me_"),
             ("\0\u{202e}", "user_"),
         ] {
-            let names = derived(text);
-            assert_eq!(names.len(), WITH_DIGITS, "{text}");
-            for name in names {
+            let (name, others) = derived(text);
+            for name in others.iter().chain([&name]) {
                 assert!(name.as_str().starts_with(stem), "{text}: {name}");
             }
         }
@@ -86,9 +94,12 @@ mod tests {
     #[test]
     fn a_wanted_name_comes_first_and_as_it_is() {
         let long = Username::new(&"y".repeat(30)).expect("a name");
-        let names = preferred(&long);
-        assert_eq!(names[0].as_str(), long.as_str());
-        assert_eq!(names.len(), 1 + WITH_DIGITS);
-        assert!(names[1].as_str().starts_with(&"y".repeat(STEM_CHARS)));
+        let (name, others) = preferred(&long);
+        assert_eq!(name.as_str(), long.as_str());
+        assert_eq!(others.len(), WITH_DIGITS);
+        assert!(others[0].as_str().starts_with(&"y".repeat(STEM_CHARS)));
+        // The part that digits follow need not have the letter that makes it a name.
+        let late = Username::new(&format!("{}a", "1".repeat(29))).expect("a name");
+        assert!(preferred(&late).1[0].as_str().starts_with("user_"));
     }
 }

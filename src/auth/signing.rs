@@ -42,13 +42,7 @@ impl Auth {
         new_account.profile.check()?;
 
         let origin = Origin::from(address);
-        let place = self
-            .place(Attempt {
-                account: None,
-                origin,
-                exempt: false,
-            })
-            .await?;
+        let place = self.place_of(origin).await?;
         let password_hash = self.0.hasher.hash(&new_account.password).await?;
         // What can fail, fails before there is an account.
         let key = *self.address_key().await?;
@@ -194,7 +188,17 @@ impl Auth {
         }
     }
 
-    pub(super) async fn place(&self, attempt: Attempt) -> Result<Place> {
+    /// A place for an attempt that is for no account yet.
+    pub(super) async fn place_of(&self, origin: Origin) -> Result<Place> {
+        self.place(Attempt {
+            account: None,
+            origin,
+            exempt: false,
+        })
+        .await
+    }
+
+    async fn place(&self, attempt: Attempt) -> Result<Place> {
         self.0
             .attempts
             .begin(attempt, || self.0.clock.now())

@@ -3,7 +3,7 @@
 //! A person is the pair of provider and `sub`. Nothing is ever linked by e-mail address: whoever can receive mail at
 //! an address today need not be who made the account.
 
-use super::attempts::{Account, Attempt, Origin};
+use super::attempts::{Account, Origin};
 use super::jwt::{AudienceClaim, Rejected, check_times, numeric_date};
 use super::keys::{KeySet, KeySource};
 use super::{Auth, SignedIn, names, store_error};
@@ -226,13 +226,7 @@ impl Auth {
             return Err(Error::invalid("username", "must not be a reserved name"));
         }
         let origin = Origin::from(address);
-        let place = self
-            .place(Attempt {
-                account: None,
-                origin,
-                exempt: false,
-            })
-            .await?;
+        let place = self.place_of(origin).await?;
         let now = self.0.clock.now();
         let verified = verifier.verify(&request.id_token, request.nonce.as_deref(), now);
         let token = match verified.await {
@@ -292,13 +286,10 @@ impl Auth {
             return Unlinked::Refuse;
         }
         let profile = token.profile();
-        let names = match wanted {
-            Some(name) => vec![name],
+        let (username, other_names) = match wanted {
+            Some(name) => (name, Vec::new()),
             // Never from the address, which is nobody's business.
             None => names::derived(profile.display_name.as_deref().unwrap_or_default()),
-        };
-        let Some(username) = names.first().cloned() else {
-            return Unlinked::Refuse;
         };
         Unlinked::Create {
             account: Box::new(NewUser {
@@ -310,7 +301,7 @@ impl Auth {
                 role: Role::User,
                 created_at: now,
             }),
-            names,
+            other_names,
         }
     }
 

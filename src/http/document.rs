@@ -211,17 +211,21 @@ fn failures(path: &str, operation: &Value) -> Vec<(&'static str, &'static str)> 
         failures.push(("401", "No valid bearer token"));
         failures.push(("403", "Not allowed to this caller"));
     }
+    let is_social = path.ends_with("/social-verified");
     if path.starts_with("/auth/sign") {
         failures.push(("401", "Wrong username, e-mail or password"));
+    }
+    if is_social {
+        failures.push(("401", "The ID token is not accepted"));
     }
     if path.contains('{') {
         failures.push(("404", "There is no such thing"));
     }
-    if path.ends_with("/signup") || path == "/users/me" {
+    if path.ends_with("/signup") || is_social || path == "/users/me" {
         failures.push(("409", "It is taken"));
     }
     let is_limited = path.contains("presence") || path.ends_with("/export");
-    if path.starts_with("/auth/sign") || is_limited {
+    if path.starts_with("/auth/sign") || is_social || is_limited {
         failures.push(("429", "Too many requests"));
     }
     if path != "/healthz" && path != "/metrics" {

@@ -47,16 +47,16 @@ impl Store {
             .read("listing identities", move |c| identities::of_user(c, user))
             .await
     }
-    /// Creates `account` under the first of `names` that is free. `Conflict("id" | "externalId")` when somebody was
+    /// Creates `account` under its name, or the first of `other_names` that is free. `Conflict("id" | "externalId")` when somebody was
     /// quicker, `Conflict("username")` when no name is free.
     pub async fn create_named_user(
         &self,
         account: NewUser,
-        names: Vec<Username>,
+        other_names: Vec<Username>,
     ) -> Result<UserId> {
         self.0
             .write("creating a user", move |c| {
-                identities::create_named(c, &account, &names)
+                identities::create_named(c, &account, &other_names)
             })
             .await
     }

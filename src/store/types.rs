@@ -175,10 +175,10 @@ pub enum Unlinked {
     LinkTo(UserId),
     /// It gets a user of its own.
     Create {
-        /// Its `username` counts for nothing; its e-mail address is left out when it is taken.
+        /// Its e-mail address is left out when it is taken.
         account: Box<NewUser>,
-        /// The first of these that is free; `Conflict("username")` when none is.
-        names: Vec<Username>,
+        /// What its name may be instead, the first that is free; `Conflict("username")` when none is.
+        other_names: Vec<Username>,
     },
 }
 

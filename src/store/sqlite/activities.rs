@@ -4,7 +4,7 @@
 //! and not rows. Totals come from the counts that [`rollups`] keeps; only what those cannot tell (another filter, the
 //! ends of a range within a quarter hour) is counted in an index.
 
-use super::rollups::{self, EVERY_ACTION, EVERYONE};
+use super::rollups::{self, EVERY_ACTION, EVERYONE, End};
 use super::{Fault, rows, snapshot};
 use crate::model::*;
 use crate::store::{
@@ -306,26 +306,23 @@ pub fn count_ever(
     let parts = rollups::parts(from, to);
     let (mut total, _) = rollups::sum(connection, EVERYONE, name, parts.quarters)?;
     let mut is_widened = false;
-    let mut counted = parts.quarters;
-    for (from, to) in [parts.head, parts.tail] {
-        if from >= to {
-            continue;
-        }
-        let quarter = from / rollups::QUARTER_MS;
-        let (ever, live) = rollups::sum(connection, EVERYONE, name, (quarter, quarter + 1))?;
-        if ever == live {
-            let filter = ActivityFilter {
-                action: action.map(str::to_owned),
-                from: Some(Timestamp::from_millis(from)),
-                to: Some(Timestamp::from_millis(to)),
-                ..ActivityFilter::default()
-            };
-            total += Selection::of(&filter, None).count(connection)?;
-        } else if !(counted.0..counted.1).contains(&quarter) {
-            // Once, also when both ends are in the same one.
-            total += ever;
-            is_widened = true;
-            counted = (counted.0.min(quarter), counted.1.max(quarter + 1));
+    let of_quarter = |quarter| rollups::sum(connection, EVERYONE, name, (quarter, quarter + 1));
+    let ends = parts.ends(|quarter| of_quarter(quarter).map(|(ever, live)| ever == live))?;
+    for end in ends {
+        match end {
+            End::Counted(from, to) => {
+                let filter = ActivityFilter {
+                    action: action.map(str::to_owned),
+                    from: Some(Timestamp::from_millis(from)),
+                    to: Some(Timestamp::from_millis(to)),
+                    ..ActivityFilter::default()
+                };
+                total += Selection::of(&filter, None).count(connection)?;
+            }
+            End::Widened(quarter) => {
+                total += of_quarter(quarter)?.0;
+                is_widened = true;
+            }
         }
     }
     Ok((total, is_widened))

@@ -1,5 +1,6 @@
 //! What administrators ask of sessions and counts.
 
+use super::rollups::End;
 use super::{Fault, activities, rollups, rows, snapshot};
 use crate::model::*;
 use crate::store::{
@@ -40,28 +41,24 @@ pub fn sessions(
     snapshot(connection, |connection| {
         let parts = rollups::parts(from, to);
         let mut total = SessionTally::default();
-        let mut counted = parts.quarters;
         let (ever, _, duration) = session_sum(connection, parts.quarters)?;
         total.tally.count = ever;
         total.duration_ms = duration;
-        for (from, to) in [parts.head, parts.tail] {
-            if from >= to {
-                continue;
-            }
-            let quarter = from / rollups::QUARTER_MS;
-            let (ever, live, duration) = session_sum(connection, (quarter, quarter + 1))?;
-            if ever == live {
-                let (count, duration): (i64, i64) = connection
+        let of_quarter = |quarter| session_sum(connection, (quarter, quarter + 1));
+        let ends = parts.ends(|quarter| of_quarter(quarter).map(|(ever, live, _)| ever == live))?;
+        for end in ends {
+            let (count, duration): (i64, i64) = match end {
+                End::Counted(from, to) => connection
                     .prepare_cached(SESSION_END)?
-                    .query_row((from, to), |row| Ok((row.get(0)?, row.get(1)?)))?;
-                total.tally.count += count;
-                total.duration_ms += duration;
-            } else if !(counted.0..counted.1).contains(&quarter) {
-                total.tally.count += ever;
-                total.duration_ms += duration;
-                total.tally.is_approximate = true;
-                counted = (counted.0.min(quarter), counted.1.max(quarter + 1));
-            }
+                    .query_row((from, to), |row| Ok((row.get(0)?, row.get(1)?)))?,
+                End::Widened(quarter) => {
+                    total.tally.is_approximate = true;
+                    let (ever, _, duration) = of_quarter(quarter)?;
+                    (ever, duration)
+                }
+            };
+            total.tally.count += count;
+            total.duration_ms += duration;
         }
         let open: i64 = connection
             .prepare_cached(SESSION_OPEN)?

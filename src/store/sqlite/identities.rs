@@ -29,9 +29,13 @@ pub fn owner(
         (Some(owner), _) => return Ok((owner, false)),
         (None, Unlinked::Refuse) => return Err(StoreError::Forbidden.into()),
         (None, Unlinked::LinkTo(user)) => (*user, false),
-        (None, Unlinked::Create { account, names }) => {
-            (create_named(connection, account, names)?, true)
-        }
+        (
+            None,
+            Unlinked::Create {
+                account,
+                other_names,
+            },
+        ) => (create_named(connection, account, other_names)?, true),
     };
     connection
         .prepare_cached(LINK)?
@@ -42,11 +46,12 @@ pub fn owner(
 const NAME_TAKEN: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE username = ?1)";
 const EMAIL_TAKEN: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE email = ?1)";
 
-/// Creates `account` under the first of `names` that is free, without its e-mail address when that is taken.
+/// Creates `account` under its name or the first of `other_names` that is free, without its e-mail address when that is
+/// taken.
 pub fn create_named(
     connection: &Connection,
     account: &NewUser,
-    names: &[Username],
+    other_names: &[Username],
 ) -> Result<UserId, Fault> {
     let is_taken = |sql, text: &str| -> rusqlite::Result<bool> {
         connection
@@ -54,18 +59,17 @@ pub fn create_named(
             .query_row([text], |row| row.get(0))
     };
     let mut account = account.clone();
-    for name in names {
-        if !is_taken(NAME_TAKEN, name.as_str())? {
-            account.username = name.clone();
-            if let Some(email) = &account.profile.email
-                && is_taken(EMAIL_TAKEN, email)?
-            {
-                account.profile.email = None;
-            }
-            return users::create(connection, &account);
-        }
+    let mut others = other_names.iter();
+    while is_taken(NAME_TAKEN, account.username.as_str())? {
+        let next = others.next().ok_or(StoreError::Conflict("username"))?;
+        account.username = next.clone();
     }
-    Err(StoreError::Conflict("username").into())
+    if let Some(email) = &account.profile.email
+        && is_taken(EMAIL_TAKEN, email)?
+    {
+        account.profile.email = None;
+    }
+    users::create(connection, &account)
 }
 
 const OF_USER: &str =

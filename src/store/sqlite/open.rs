@@ -4,6 +4,7 @@
 //! byte for byte. The file is only ever opened through SQLite: closing a descriptor of our own would drop the locks
 //! that SQLite's other connections in this process hold on it.
 
+use super::fault::is_busy;
 use super::{migrate, pool};
 use crate::store::{Durability, Options, Result, StoreError};
 use r2d2_sqlite::SqliteConnectionManager;
@@ -11,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// "LSEN", which migration 1 writes into the header.
 pub(in crate::store) const APPLICATION_ID: i64 = 0x4C53_454E;
@@ -19,6 +20,10 @@ pub(in crate::store) const APPLICATION_ID: i64 = 0x4C53_454E;
 /// Up to this size all of the file is checked on opening (some 30 ms); of a larger one the schema and the root of
 /// each table.
 const FULL_CHECK_BYTES: i64 = 16 << 20;
+
+/// How long switching to a write-ahead log may take, and how often it is tried meanwhile.
+const WAL_PATIENCE: Duration = Duration::from_secs(5);
+const WAL_PAUSE: Duration = Duration::from_millis(5);
 
 /// Where the file is and how reading connections open it.
 #[derive(Clone)]
@@ -201,13 +206,26 @@ fn prepare(connection: &mut Connection, is_new: bool) -> Result<()> {
             .execute_batch("PRAGMA auto_vacuum = INCREMENTAL")
             .map_err(prepared)?;
     }
-    connection
-        .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
-        .map_err(prepared)?;
+    enter_wal(connection).map_err(prepared)?;
     connection
         .execute_batch("PRAGMA foreign_keys = ON")
         .map_err(prepared)?;
     migrate::apply(connection)
+}
+
+/// Switches to a write-ahead log. That takes the whole file for a moment, and where two do it at once SQLite answers
+/// one of them "busy" without asking how long it would wait.
+fn enter_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let until = Instant::now() + WAL_PATIENCE;
+    loop {
+        match connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())) {
+            Err(error) if is_busy(&error) && Instant::now() < until => {
+                // Nobody can tell us when the other one is through: look again.
+                std::thread::sleep(WAL_PAUSE);
+            }
+            result => return result,
+        }
+    }
 }
 
 /// What every writing connection is told, once the file is prepared.

@@ -131,6 +131,38 @@ pub fn parts(from: Timestamp, to: Timestamp) -> Parts {
     }
 }
 
+/// An end of a range, which is part of a quarter hour.
+#[derive(Debug)]
+pub enum End {
+    /// Its rows are all there: these milliseconds are to be counted in the table.
+    Counted(i64, i64),
+    /// Rows of this quarter hour are gone: it counts as a whole, and the answer is approximate.
+    Widened(i64),
+}
+
+impl Parts {
+    /// What to do about both ends, where `is_whole` says of a quarter hour whether all rows it ever had are there. Each
+    /// end is in a quarter hour of its own.
+    pub fn ends(
+        &self,
+        mut is_whole: impl FnMut(i64) -> Result<bool, Fault>,
+    ) -> Result<Vec<End>, Fault> {
+        let mut ends = Vec::new();
+        for (from, to) in [self.head, self.tail] {
+            if from >= to {
+                continue;
+            }
+            let quarter = from / QUARTER_MS;
+            ends.push(if is_whole(quarter)? {
+                End::Counted(from, to)
+            } else {
+                End::Widened(quarter)
+            });
+        }
+        Ok(ends)
+    }
+}
+
 /// Quarter hours `first..last` as spans: days in the middle, quarter hours at the ends; span, first, last.
 pub fn spans((first, last): (i64, i64)) -> Vec<(i64, i64, i64)> {
     let day = first.div_euclid(QUARTERS_A_DAY) + i64::from(first.rem_euclid(QUARTERS_A_DAY) > 0);
