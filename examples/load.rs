@@ -22,6 +22,7 @@ mod load {
     pub mod crowd;
     pub mod deliveries;
     pub mod graph;
+    pub mod history;
     pub mod idle;
     pub mod server;
     pub mod target;
@@ -30,7 +31,7 @@ mod load {
 }
 
 use clap::{Parser, Subcommand};
-use load::{deliveries, graph, idle, transition};
+use load::{deliveries, graph, history, idle, transition};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -49,6 +50,8 @@ enum Command {
     Convert(graph::ConvertArgs),
     /// Connect everyone, make transitions and check every snapshot and delivery against the graph
     Deliveries(deliveries::Args),
+    /// Write people, activities and sessions for `lastseen import`
+    History(history::Args),
     /// Memory of the server per idle connection
     Idle(idle::Args),
     /// Latency of one person's transition to many followers
@@ -60,6 +63,7 @@ async fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Convert(args) => graph::convert(&args),
         Command::Deliveries(args) => deliveries::run(args).await,
+        Command::History(args) => history::run(&args),
         Command::Idle(args) => idle::run(args).await,
         Command::Transition(args) => transition::run(args).await,
     };

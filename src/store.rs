@@ -8,6 +8,7 @@
 mod activities;
 mod analytics;
 mod credentials;
+mod imports;
 mod own;
 mod sqlite;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub mod types;
 
 pub use activities::*;
 pub use analytics::*;
+pub use imports::*;
 pub use own::{ConversationRow, Relation, RelationRow, SessionCursor};
 pub use sqlite::lock::Lock;
 pub use sqlite::migrate;

@@ -34,13 +34,16 @@ pub(super) enum Access {
     Write,
     /// Changes it, and makes it when there is none.
     Create,
+    /// The same with large transactions, while no server runs.
+    CreateInBulk,
 }
 
 /// Opens the database. An older schema is refused also for [`Access::Create`]: an older server may be running.
 pub(super) fn open(config: &Config, access: Access) -> anyhow::Result<Store> {
     let path = &config.database;
     let options = Options {
-        create: access == Access::Create,
+        create: matches!(access, Access::Create | Access::CreateInBulk),
+        is_bulk: access == Access::CreateInBulk,
         read_only: access == Access::Read,
         durability: config.durability,
         ..Options::default()

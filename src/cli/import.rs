@@ -1,8 +1,15 @@
-//! `lastseen import`: users and follows from CSV or JSON lines, in batches, in memory that does not grow with the
-//! file. A batch is written whole or not at all; bad rows are named by their line.
+//! `lastseen import`: users, follows, activities and sessions from CSV or JSON lines, in batches, in memory that does
+//! not grow with the file. A batch is written whole or not at all, while the next one is read; bad rows are named by
+//! their line.
+//!
+//! Where no server runs on the database, batches are large and one waits for no other process: the import takes the
+//! server's lock for as long as it lasts.
 
+mod activities;
+mod history;
 mod report;
 mod rows;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -10,22 +17,25 @@ mod text;
 use super::database::{self, Access, with_store};
 use super::{output, usage};
 use crate::config::Config;
-use crate::store::Store;
+use crate::store::{Lock, Store, UpsertCounts};
+use activities::ActivityRow;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
+use history::Reading;
 use report::Report;
 use rows::{Follow, Row, Rules, UserRow};
+use sessions::EndedSession;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use text::{Columns, Format, Records};
 
-/// Rows in one transaction: many enough for speed, few enough that a server beside it does not wait long.
+/// Rows in one transaction beside a server: many enough for speed, few enough that it does not wait long.
 const BATCH_ROWS: usize = 2_000;
 
-/// Import users or follows; the same file again changes nothing
+/// Import users, follows, activities or sessions; the same file again changes nothing
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Columns (CSV with a header, or JSON lines with these keys):\n  users    id, externalId, username, displayName, email, bio, profilePictureUrl\n  follows  follower, followee (usernames)\nA row matches the user with its id, else its externalId, else its username. An empty cell leaves a field as it is; other columns are ignored.\n\nExamples:\n  lastseen import users users.csv\n  lastseen import follows - --format jsonl --on-error skip < follows.jsonl"
+    after_help = "Columns (CSV with a header, or JSON lines with these keys):\n  users       id, externalId, username, displayName, email, bio, profilePictureUrl\n  follows     follower, followee (usernames)\n  activities  id, userId or username, action, targetType, targetId, metadata, ipAddress, deviceType, countryCode, region, timestamp\n  sessions    id, userId or username, deviceId, deviceType, ipAddress, countryCode, userAgent, startedAt, endedAt, endReason\nTimes are RFC 3339 or Unix seconds. Other columns are ignored.\n\nA row of users matches the user with its id, else its externalId, else its username; an empty cell leaves a field as it is. A row of activities or sessions without an id gets one from its content and from how many rows before it are the same: repeats stay, and the same file again adds nothing.\n\nBatches are large, and a server cannot start meanwhile; beside a running server they are small.\n\nExamples:\n  lastseen import users users.csv\n  lastseen import activities log.csv --json\n  lastseen import follows - --format jsonl --on-error skip < follows.jsonl"
 )]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -50,6 +60,8 @@ pub(super) struct Arguments {
 enum Kind {
     Users,
     Follows,
+    Activities,
+    Sessions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -72,10 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (input, size_bytes) = open_input(&arguments.file)?;
     let records = Records::new(BufReader::with_capacity(1 << 16, input), format);
     let mut report = Report::new(size_bytes);
-    let result = match arguments.kind {
-        Kind::Users => import::<UserRow>(&config, arguments, records, &mut report),
-        Kind::Follows => import::<Follow>(&config, arguments, records, &mut report),
-    };
+    let result = import_kind(&config, arguments, records, &mut report);
     report.end_bar();
     // Also after a failure: what was written stays, and how much that is must be known.
     if result.is_ok() || report.read > 0 {
@@ -102,6 +111,20 @@ fn open_input(path: &Path) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> {
     Ok((Box::new(file), size_bytes))
 }
 
+fn import_kind(
+    config: &Config,
+    arguments: &Arguments,
+    records: Records<impl std::io::BufRead>,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    match arguments.kind {
+        Kind::Users => import::<UserRow>(config, arguments, records, report),
+        Kind::Follows => import::<Follow>(config, arguments, records, report),
+        Kind::Activities => import::<ActivityRow>(config, arguments, records, report),
+        Kind::Sessions => import::<EndedSession>(config, arguments, records, report),
+    }
+}
+
 fn import<R: Row>(
     config: &Config,
     arguments: &Arguments,
@@ -111,19 +134,35 @@ fn import<R: Row>(
     let columns = records
         .columns(R::COLUMNS, R::REQUIRED)
         .with_context(|| arguments.file.display().to_string())?;
-    let rules = Rules {
-        require_id: config.jwt_sub == crate::config::JwtSub::Id,
+    // Where it cannot be taken the database cannot be written either, and opening it says why.
+    let lock = Lock::acquire(&config.database).ok();
+    let access = match lock {
+        Some(_) => Access::CreateInBulk,
+        None => Access::Create,
     };
-    let skip = arguments.on_error == OnError::Skip;
-    let stopped = with_store(config, Access::Create, async |store| {
+    let stopped = with_store(config, access, async |store| {
         let mut import = Import {
-            store,
-            config,
-            rules,
-            skip,
+            target: Target {
+                store: store.clone(),
+                rules: Rules {
+                    require_id: config.jwt_sub == crate::config::JwtSub::Id,
+                },
+                skip: arguments.on_error == OnError::Skip,
+                database: config.database.clone(),
+            },
+            batch_rows: if lock.is_some() {
+                R::ROWS_ALONE
+            } else {
+                BATCH_ROWS
+            },
+            reading: Reading::new(config),
             report: &mut *report,
         };
-        import.all::<R>(&mut records, &columns).await
+        let outcome = import.all::<R>(&mut records, &columns).await;
+        let finished = R::finish(store, &import.reading).await;
+        let outcome = outcome?;
+        finished.map_err(|error| database::explain(error, &config.database))?;
+        Ok(outcome)
     });
     match stopped? {
         Outcome::Done => Ok(()),
@@ -133,18 +172,10 @@ fn import<R: Row>(
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Done,
     Stopped,
-}
-
-struct Import<'a> {
-    store: &'a Store,
-    config: &'a Config,
-    rules: Rules,
-    skip: bool,
-    report: &'a mut Report,
 }
 
 /// Good and bad rows of one batch with their lines; the bad ones are kept until it is written, so that they are
@@ -152,6 +183,8 @@ struct Import<'a> {
 struct Batch<R> {
     rows: Vec<(u64, R)>,
     bad: Vec<(u64, String)>,
+    /// How far the file was read.
+    position_bytes: u64,
 }
 
 impl<R> Default for Batch<R> {
@@ -159,9 +192,28 @@ impl<R> Default for Batch<R> {
         Self {
             rows: Vec::new(),
             bad: Vec::new(),
+            position_bytes: 0,
         }
     }
 }
+
+/// What came of a batch.
+struct Finished {
+    outcome: Outcome,
+    counts: UpsertCounts,
+    bad: Vec<(u64, String)>,
+    position_bytes: u64,
+}
+
+struct Import<'a> {
+    target: Target,
+    batch_rows: usize,
+    reading: Reading,
+    report: &'a mut Report,
+}
+
+/// The batch that is being written.
+type Writing = tokio::task::JoinHandle<anyhow::Result<Finished>>;
 
 impl Import<'_> {
     async fn all<R: Row>(
@@ -170,74 +222,125 @@ impl Import<'_> {
         columns: &Columns,
     ) -> anyhow::Result<Outcome> {
         let mut batch = Batch::<R>::default();
+        let mut writing: Option<Writing> = None;
+        let mut bad_line = None;
         loop {
-            let record = records.next().context("cannot read the file any further")?;
-            let Some((line, record)) = record else {
-                return self.write_and_report(batch).await;
+            let record = match records.next().context("cannot read the file any further") {
+                Ok(Some(record)) => record,
+                Ok(None) => break,
+                Err(error) => {
+                    self.report_written(writing).await?;
+                    return Err(error);
+                }
             };
+            let (line, record) = record;
             self.report.read += 1;
-            match record.and_then(|record| R::read(record, columns)) {
+            match record.and_then(|record| R::read(record, columns, &mut self.reading)) {
                 Ok(row) => batch.rows.push((line, row)),
-                Err(why) if self.skip => batch.bad.push((line, why)),
+                Err(why) if self.target.skip => batch.bad.push((line, why)),
                 Err(why) => {
-                    self.report.bad_line(line, &why);
-                    return Ok(Outcome::Stopped);
+                    bad_line = Some((line, why));
+                    break;
                 }
             }
-            if batch.rows.len() + batch.bad.len() >= BATCH_ROWS {
+            if batch.rows.len() + batch.bad.len() >= self.batch_rows {
+                batch.position_bytes = records.position_bytes();
+                if self.report_written(writing.take()).await? == Outcome::Stopped {
+                    return Ok(Outcome::Stopped);
+                }
+                let target = self.target.clone();
                 let batch = std::mem::take(&mut batch);
-                if self.write_and_report(batch).await? == Outcome::Stopped {
-                    return Ok(Outcome::Stopped);
-                }
-                self.report.at(records.position_bytes());
+                writing = Some(tokio::spawn(async move { target.write(batch).await }));
             }
+        }
+        if self.report_written(writing).await? == Outcome::Stopped {
+            return Ok(Outcome::Stopped);
+        }
+        if let Some((line, why)) = bad_line {
+            self.report.bad_line(line, &why);
+            return Ok(Outcome::Stopped);
+        }
+        let finished = self.target.write(batch).await?;
+        Ok(self.report(finished))
+    }
+
+    async fn report_written(&mut self, writing: Option<Writing>) -> anyhow::Result<Outcome> {
+        match writing {
+            Some(writing) => {
+                let finished = writing.await.context("writing a batch panicked")??;
+                Ok(self.report(finished))
+            }
+            None => Ok(Outcome::Done),
         }
     }
 
-    async fn write_and_report<R: Row>(&mut self, mut batch: Batch<R>) -> anyhow::Result<Outcome> {
-        let outcome = self.write(&mut batch).await;
-        batch.bad.sort_by_key(|(line, _)| *line);
-        for (line, why) in &batch.bad {
+    fn report(&mut self, finished: Finished) -> Outcome {
+        self.report.count(finished.counts);
+        for (line, why) in &finished.bad {
             self.report.bad_line(*line, why);
         }
-        outcome
+        self.report.at(finished.position_bytes);
+        finished.outcome
     }
+}
 
+/// Where batches go.
+#[derive(Clone)]
+struct Target {
+    store: Store,
+    rules: Rules,
+    skip: bool,
+    database: PathBuf,
+}
+
+impl Target {
     /// Writes the rows; with `skip` as often as there are bad rows left, which the store names all at once.
-    async fn write<R: Row>(&mut self, batch: &mut Batch<R>) -> anyhow::Result<Outcome> {
+    async fn write<R: Row>(&self, mut batch: Batch<R>) -> anyhow::Result<Finished> {
+        let mut finished = Finished {
+            outcome: Outcome::Done,
+            counts: UpsertCounts::default(),
+            bad: Vec::new(),
+            position_bytes: batch.position_bytes,
+        };
         while !batch.rows.is_empty() {
-            let rows = batch.rows.iter().map(|(_, row)| row.clone()).collect();
-            let written = R::write(self.store, rows, self.rules).await;
-            let written =
-                written.map_err(|error| database::explain(error, &self.config.database))?;
+            let lines: Vec<u64> = batch.rows.iter().map(|(line, _)| *line).collect();
+            // Only where some may be left out are they needed again.
+            let again = self.skip.then(|| batch.rows.clone());
+            let rows = batch.rows.drain(..).map(|(_, row)| row).collect();
+            let written = R::write(&self.store, rows, self.rules).await;
+            let written = written.map_err(|error| database::explain(error, &self.database))?;
             let bad = match written {
                 Ok(counts) => {
-                    self.report.count(counts);
-                    return Ok(Outcome::Done);
+                    finished.counts = counts;
+                    break;
                 }
                 Err(bad) => bad,
             };
-            let mut reasons: Vec<Option<String>> = vec![None; batch.rows.len()];
+            let mut reasons: Vec<Option<String>> = vec![None; lines.len()];
             for (index, why) in bad {
                 let reason = reasons.get_mut(index);
                 *reason.context("the store named no row of the batch")? = Some(why.to_string());
             }
-            let before = batch.rows.len();
-            for ((line, row), reason) in std::mem::take(&mut batch.rows).into_iter().zip(reasons) {
+            // Else this would not end.
+            anyhow::ensure!(
+                reasons.iter().any(Option::is_some),
+                "the store refused the batch without a reason"
+            );
+            let mut rows = again.into_iter().flatten();
+            for (line, reason) in lines.into_iter().zip(reasons) {
+                let row = rows.next();
                 match reason {
-                    None => batch.rows.push((line, row)),
+                    None => batch.rows.extend(row),
                     Some(why) => batch.bad.push((line, why)),
                 }
             }
-            // Else this would not end.
-            anyhow::ensure!(
-                batch.rows.len() < before,
-                "the store refused the batch without a reason"
-            );
             if !self.skip {
-                return Ok(Outcome::Stopped);
+                finished.outcome = Outcome::Stopped;
+                break;
             }
         }
-        Ok(Outcome::Done)
+        batch.bad.sort_by_key(|(line, _)| *line);
+        finished.bad = batch.bad;
+        Ok(finished)
     }
 }

@@ -15,11 +15,13 @@ pub(super) mod export;
 mod fault;
 pub(super) mod follows;
 pub(super) mod identities;
+pub(super) mod imports;
 pub(super) mod keys;
 pub mod lock;
 pub(super) mod messages;
 pub mod migrate;
 pub(super) mod open;
+pub(super) mod ordinals;
 pub(super) mod people;
 #[cfg(test)]
 mod plans;
@@ -64,11 +66,7 @@ impl Sqlite {
         let writer = match opened.writer {
             Some(connection) => {
                 let checkpointer = opened.location.open_writer(options.durability)?;
-                Some(writer::Writer::start(
-                    connection,
-                    checkpointer,
-                    options.write_deadline,
-                )?)
+                Some(writer::Writer::start(connection, checkpointer, options)?)
             }
             None => None,
         };

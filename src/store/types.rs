@@ -48,7 +48,7 @@ pub enum StoreError {
         reason: String,
     },
     /// Another process holds the lock.
-    #[error("another lastseen serves {0}; stop it first")]
+    #[error("another lastseen serves {0} or imports into it; stop it first")]
     Held(PathBuf),
     /// A command panicked; its changes were rolled back and the cause logged.
     #[error("internal error while doing: {0}")]
@@ -77,6 +77,8 @@ pub struct Options {
     pub read_only: bool,
     /// `synchronous=FULL` (an acknowledged write survives a power cut) or `NORMAL`.
     pub durability: Durability,
+    /// A large page cache for the writer: for a command that writes much while no server runs.
+    pub is_bulk: bool,
     /// Read-only connections at most.
     pub readers: u32,
     /// Leave marks for a running server to heed: true for commands, false for the server itself.
@@ -93,6 +95,7 @@ impl Default for Options {
             migrate: false,
             read_only: false,
             durability: Durability::Full,
+            is_bulk: false,
             readers: 2,
             mark_changes: true,
             write_deadline: super::WRITE_DEADLINE,

@@ -1,5 +1,7 @@
-//! The rows of each kind: from a record, checked as far as it can be without the database, and into the store.
+//! A kind of row: from a record, checked as far as it can be without the database, and into the store. Here are users
+//! and follows; the log and sessions have files of their own.
 
+use super::history::Reading;
 use super::text::{Columns, Record};
 use crate::model::{Clock, FieldError, ProfileFields, UserId, Username, validate};
 use crate::store::{self, FollowUpsert, Store, UpsertCounts, UpsertRules, UserUpsert};
@@ -16,17 +18,29 @@ pub(super) struct Rules {
 pub(super) type Written = Result<UpsertCounts, Vec<(usize, FieldError)>>;
 
 /// A kind of row.
-pub(super) trait Row: Clone {
+pub(super) trait Row: Clone + Send + 'static {
     /// The columns it may have, in the order of [`Columns`].
     const COLUMNS: &'static [&'static str];
     /// Those it must have.
     const REQUIRED: &'static [&'static str];
 
+    /// Rows in one transaction where no server runs that would have to wait.
+    const ROWS_ALONE: usize = 20_000;
+
     /// Reads and checks a record.
-    fn read(record: Record<'_>, columns: &Columns) -> Result<Self, String>;
+    fn read(record: Record<'_>, columns: &Columns, reading: &mut Reading) -> Result<Self, String>;
 
     /// Writes all rows or none.
-    async fn write(store: &Store, rows: Vec<Self>, rules: Rules) -> store::Result<Written>;
+    fn write(
+        store: &Store,
+        rows: Vec<Self>,
+        rules: Rules,
+    ) -> impl Future<Output = store::Result<Written>> + Send;
+
+    /// What remains to be done after the last row, also when the import stopped before the end of the file.
+    fn finish(_store: &Store, _reading: &Reading) -> impl Future<Output = store::Result<()>> {
+        async { Ok(()) }
+    }
 }
 
 /// A user.
@@ -57,7 +71,7 @@ impl Row for UserRow {
     ];
     const REQUIRED: &'static [&'static str] = &["username"];
 
-    fn read(record: Record<'_>, columns: &Columns) -> Result<Self, String> {
+    fn read(record: Record<'_>, columns: &Columns, _reading: &mut Reading) -> Result<Self, String> {
         let fields = match record {
             Record::Json(line) => from_json(line)?,
             Record::Csv(fields) => {
@@ -129,7 +143,7 @@ impl Row for Follow {
     const COLUMNS: &'static [&'static str] = &["follower", "followee"];
     const REQUIRED: &'static [&'static str] = Self::COLUMNS;
 
-    fn read(record: Record<'_>, columns: &Columns) -> Result<Self, String> {
+    fn read(record: Record<'_>, columns: &Columns, _reading: &mut Reading) -> Result<Self, String> {
         let fields = match record {
             Record::Json(line) => from_json(line)?,
             Record::Csv(fields) => {
@@ -159,7 +173,7 @@ impl Row for Follow {
     }
 }
 
-fn from_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
+pub(super) fn from_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
     // serde would take the values of an array one after another.
     if !line.trim_ascii_start().starts_with(b"{") {
         return Err("not a JSON object".to_owned());

@@ -33,6 +33,19 @@ impl Bench {
         text: &[u8],
         more: &[&str],
     ) -> (bool, [u64; 4], Vec<u64>) {
+        let (is_ok, json) = self.report(kind, name, text, more);
+        let errors = json["errors"].as_array().expect("a list").iter();
+        let lines = errors.map(|error| error["line"].as_u64().expect("a line"));
+        (is_ok, counts(&json), lines.collect())
+    }
+
+    fn report(
+        &self,
+        kind: &str,
+        name: &str,
+        text: &[u8],
+        more: &[&str],
+    ) -> (bool, serde_json::Value) {
         let path = self.directory.path().join(name);
         std::fs::write(&path, text).expect("writable");
         let config = Config {
@@ -49,33 +62,27 @@ impl Bench {
         let format = Format::of(&arguments.file).expect("by its name");
         let records = Records::new(text, format);
         let mut report = Report::new(None);
-        let result = match arguments.kind {
-            Kind::Users => import::<UserRow>(&config, &arguments, records, &mut report),
-            Kind::Follows => import::<Follow>(&config, &arguments, records, &mut report),
-        };
-        let json = report.to_json();
-        let counts = ["read", "inserted", "unchanged", "failed"];
-        let counts = counts.map(|key| json[key].as_u64().expect("a number"));
-        let errors = json["errors"].as_array().expect("a list");
-        let lines = errors
-            .iter()
-            .map(|error| error["line"].as_u64().expect("a line"));
-        (result.is_ok(), counts, lines.collect())
+        let result = import_kind(&config, &arguments, records, &mut report);
+        (result.is_ok(), report.to_json())
+    }
+
+    /// What was wrong with each line, and the counts.
+    fn errors(&self, kind: &str, name: &str, text: &[u8]) -> (Vec<String>, [u64; 4]) {
+        let json = self.report(kind, name, text, &["--on-error", "skip"]).1;
+        let errors = json["errors"].as_array().expect("a list").iter();
+        let errors = errors.map(|error| error["message"].as_str().expect("text").to_owned());
+        (errors.collect(), counts(&json))
     }
 
     fn usernames(&self) -> Vec<String> {
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        runtime.block_on(async {
-            let options = Options {
-                read_only: true,
-                ..Options::default()
-            };
-            let store = Store::open(&self.database(), options).expect("a database");
-            let users = store.users_page(None, 10_000).await.expect("users");
-            store.close().await;
-            users.iter().map(|user| user.username.to_string()).collect()
-        })
+        let users = self.with(async |store| store.users_page(None, 100_000).await);
+        let users = users.expect("users");
+        users.iter().map(|user| user.username.to_string()).collect()
     }
+}
+
+fn counts(json: &serde_json::Value) -> [u64; 4] {
+    ["read", "inserted", "unchanged", "failed"].map(|key| json[key].as_u64().expect("a number"))
 }
 
 const USERS: &[u8] = b"username,email,note\nann,ann@example.com,x\nbob,,\n";
@@ -123,20 +130,20 @@ fn bad_lines_are_skipped_in_order_whoever_found_them() {
 fn stopping_keeps_the_batches_before() {
     let bench = Bench::new();
     let mut text = "username\n".to_owned();
-    for number in 0..BATCH_ROWS + 10 {
+    for number in 0..UserRow::ROWS_ALONE + 10 {
         text += &format!("user{number}\n");
     }
     text += "x y\nlast\n";
-    let bad = BATCH_ROWS as u64 + 12;
+    let bad = UserRow::ROWS_ALONE as u64 + 12;
     let (ok, counts, lines) = bench.import("users", "u.csv", text.as_bytes(), &[]);
     assert!(!ok);
-    assert_eq!(counts, [bad - 1, BATCH_ROWS as u64, 0, 1]);
+    assert_eq!(counts, [bad - 1, UserRow::ROWS_ALONE as u64, 0, 1]);
     assert_eq!(lines, [bad]);
-    assert_eq!(bench.usernames().len(), BATCH_ROWS);
+    assert_eq!(bench.usernames().len(), UserRow::ROWS_ALONE);
 
     let (ok, counts, _) = bench.import("users", "u.csv", text.as_bytes(), &["--on-error=skip"]);
     assert!(ok);
-    assert_eq!(counts, [bad, 11, BATCH_ROWS as u64, 1]);
+    assert_eq!(counts, [bad, 11, UserRow::ROWS_ALONE as u64, 1]);
 }
 
 #[test]
@@ -148,4 +155,230 @@ fn a_bad_header_makes_no_database() {
             .0
     );
     assert!(!bench.database().exists());
+}
+
+const LOG: &[u8] =
+    b"username,action,targetType,targetId,metadata,ipAddress,deviceType,timestamp,more\n\
+    ann,login,,,\"{\"\"method\"\":\"\"email\"\"}\",203.0.113.9,web,1082040961,x\n\
+    ANN,message_sent,,7,,,,2004-04-15T14:56:01.5Z,x\n\
+    ann,message_sent,,7,,,,1082040961.5,x\n\
+    bob,message_sent,,7,,,,1082040961,x\n";
+
+impl Bench {
+    /// Works on the store in a runtime of its own.
+    fn with<T>(&self, work: impl AsyncFnOnce(&Store) -> T) -> T {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let options = Options {
+                read_only: true,
+                ..Options::default()
+            };
+            let store = Store::open(&self.database(), options).expect("a database");
+            let result = work(&store).await;
+            store.close().await;
+            result
+        })
+    }
+
+    fn activities(&self) -> Vec<crate::model::LoggedActivity> {
+        self.with(async |store| store.activities_after(None, 10_000).await.expect("rows"))
+    }
+}
+
+#[test]
+fn activities_keep_their_repeats_and_are_imported_once() {
+    let bench = Bench::new();
+    bench.import("users", "u.csv", USERS, &[]);
+    let imported = bench.import("activities", "a.csv", LOG, &[]);
+    assert_eq!(imported, (true, [4, 4, 0, 0], vec![]));
+    let rows = bench.activities();
+    let times: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let activity = &row.activity;
+            assert!(activity.id.is_of(activity.timestamp));
+            (row.username.as_str(), activity.timestamp.as_millis())
+        })
+        .collect();
+    assert_eq!(times.len(), 4);
+    assert_eq!(times[2..], [("ann", 1_082_040_961_500); 2]);
+    let sent = &rows[3].activity;
+    assert_eq!(
+        sent.target_type.as_deref(),
+        Some("conversation"),
+        "filled in"
+    );
+    let login = rows.iter().find(|row| row.activity.action == "login");
+    let login = &login.expect("the sign-in").activity;
+    assert_eq!(login.metadata.as_deref(), Some("{\"method\":\"email\"}"));
+    assert_eq!(login.ip_address.as_deref(), Some("203.0.113.9"));
+
+    let again = bench.import("activities", "a.csv", LOG, &[]);
+    assert_eq!(again, (true, [4, 0, 4, 0], vec![]));
+    // What was exported has ids, and is the same.
+    let line = |row: &crate::model::LoggedActivity| {
+        let activity = &row.activity;
+        format!(
+            "{{\"id\":\"{}\",\"userId\":{},\"action\":\"{}\",\"timestamp\":\"{}\"}}\n",
+            activity.id, activity.user_id, activity.action, activity.timestamp
+        )
+    };
+    let lines: String = rows.iter().map(line).collect();
+    let again = bench.import("activities", "a.jsonl", lines.as_bytes(), &[]);
+    assert_eq!(again, (true, [4, 0, 4, 0], vec![]));
+    // Last login and last active follow from them.
+    let ann = bench.with(async |store| store.user_by_username("ann").await);
+    let ann = ann.expect("read").expect("ann");
+    let millis = |at: Option<crate::model::Timestamp>| at.map(|at| at.as_millis());
+    assert_eq!(millis(ann.last_login_at), Some(1_082_040_961_000));
+    assert_eq!(millis(ann.last_active_at), Some(1_082_040_961_500));
+}
+
+#[test]
+fn bad_activities_are_named() {
+    let bench = Bench::new();
+    bench.import("users", "u.csv", USERS, &[]);
+    for (line, part) in [
+        (
+            "{\"username\":\"ann\",\"timestamp\":1}",
+            "action is missing",
+        ),
+        (
+            "{\"username\":\"ann\",\"action\":\"login\"}",
+            "timestamp is missing",
+        ),
+        (
+            "{\"action\":\"login\",\"timestamp\":1}",
+            "userId or username",
+        ),
+        (
+            "{\"userId\":0,\"action\":\"login\",\"timestamp\":1}",
+            "userId",
+        ),
+        (
+            "{\"userId\":99,\"action\":\"login\",\"timestamp\":1}",
+            "userId is no user",
+        ),
+        (
+            "{\"username\":\"zoe\",\"action\":\"login\",\"timestamp\":1}",
+            "username is no user",
+        ),
+        (
+            "{\"username\":\"ann\",\"action\":\"Login\",\"timestamp\":1}",
+            "action",
+        ),
+        (
+            "{\"username\":\"ann\",\"action\":\"login\",\"timestamp\":-1}",
+            "timestamp",
+        ),
+        (
+            "{\"username\":\"ann\",\"action\":\"login\",\"timestamp\":99999999999}",
+            "timestamp",
+        ),
+        (
+            "{\"username\":\"ann\",\"action\":\"login\",\"timestamp\":\"noon\"}",
+            "timestamp",
+        ),
+        (
+            "{\"username\":\"ann\",\"action\":\"login\",\"targetType\":\"video\",\"timestamp\":1}",
+            "targetType",
+        ),
+        (
+            "{\"username\":\"ann\",\"action\":\"login\",\"metadata\":[],\"timestamp\":1}",
+            "metadata",
+        ),
+        (
+            "{\"username\":\"ann\",\"action\":\"logout\",\"metadata\":{\"duration_seconds\":-1},\"timestamp\":1}",
+            "metadata",
+        ),
+        (
+            "{\"username\":\"ann\",\"action\":\"login\",\"ipAddress\":\"x\",\"timestamp\":1}",
+            "ipAddress",
+        ),
+        (
+            "{\"username\":\"ann\",\"action\":\"login\",\"deviceType\":\"tv\",\"timestamp\":1}",
+            "deviceType",
+        ),
+        (
+            "{\"username\":\"ann\",\"action\":\"login\",\"countryCode\":\"NPL\",\"timestamp\":1}",
+            "countryCode",
+        ),
+    ] {
+        let (errors, counts) = bench.errors("activities", "a.jsonl", line.as_bytes());
+        assert_eq!(counts, [1, 0, 0, 1], "{line}");
+        assert!(errors[0].contains(part), "{line}: {}", errors[0]);
+    }
+    assert!(bench.activities().is_empty());
+}
+
+#[test]
+fn sessions_bring_counts_peaks_and_last_seen() {
+    use crate::model::Timestamp;
+    let bench = Bench::new();
+    bench.import("users", "u.csv", USERS, &[]);
+    // Two devices of ann are one person; bob comes when she has just left one of them.
+    let text = b"username,startedAt,endedAt,endReason,deviceType\n\
+        ann,1082040000,1082040600,lost,ios\n\
+        ann,1082040300,1082041800,,web\n\
+        bob,1082040600,1082040900,,\n\
+        bob,1082041800,1082041860,,\n\
+        ann,1082127600,1082127600,,\n";
+    let first = bench.import("sessions", "s.csv", text, &[]);
+    assert_eq!(first, (true, [5, 5, 0, 0], vec![]));
+    let again = bench.import("sessions", "s.csv", text, &[]);
+    assert_eq!(again, (true, [5, 0, 5, 0], vec![]));
+    let at = |seconds: i64| Timestamp::from_millis(seconds * 1000);
+    bench.with(async |store| {
+        let tally = store.tally_sessions(at(0), at(2_000_000_000), at(2_000_000_000));
+        let tally = tally.await.expect("a tally");
+        assert_eq!(tally.tally.count, 5);
+        assert_eq!(tally.duration_ms, (600 + 1500 + 300 + 60) * 1000);
+        let quarter = 1_082_040_000 / 900;
+        let peaks = store.series(crate::store::Series::Online, quarter - 1, quarter + 200);
+        let expected = vec![(quarter, 2), (quarter + 1, 1), (quarter + 2, 1)];
+        assert_eq!(peaks.await.expect("peaks"), expected);
+        let ann = store
+            .user_by_username("ann")
+            .await
+            .expect("read")
+            .expect("ann");
+        assert_eq!(ann.last_seen, Some(at(1_082_127_600)));
+        assert_eq!(ann.last_active_at, Some(at(1_082_127_600)));
+    });
+    for (line, part) in [
+        (
+            "{\"username\":\"ann\",\"startedAt\":5}",
+            "endedAt is missing",
+        ),
+        (
+            "{\"username\":\"ann\",\"startedAt\":5,\"endedAt\":4}",
+            "before startedAt",
+        ),
+        (
+            "{\"username\":\"ann\",\"startedAt\":5,\"endedAt\":6,\"endReason\":\"x\"}",
+            "endReason",
+        ),
+    ] {
+        let (errors, counts) = bench.errors("sessions", "s.jsonl", line.as_bytes());
+        assert_eq!(counts, [1, 0, 0, 1], "{line}");
+        assert!(errors[0].contains(part), "{line}: {}", errors[0]);
+    }
+}
+
+#[test]
+fn beside_a_server_batches_are_small() {
+    let bench = Bench::new();
+    bench.import("users", "u.csv", USERS, &[]);
+    let lock = Lock::acquire(&bench.database()).expect("free");
+    let mut text = "username,action,timestamp\n".to_owned();
+    for second in 0..BATCH_ROWS {
+        text += &format!("ann,login,{second}\n");
+    }
+    text += "ann,login,noon\n";
+    // What comes before the bad line's batch stays.
+    let (ok, counts, lines) = bench.import("activities", "a.csv", text.as_bytes(), &[]);
+    assert!(!ok);
+    assert_eq!(counts, [BATCH_ROWS as u64 + 1, BATCH_ROWS as u64, 0, 1]);
+    assert_eq!(lines, [BATCH_ROWS as u64 + 2]);
+    drop(lock);
 }

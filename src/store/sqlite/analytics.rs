@@ -163,7 +163,7 @@ pub fn note_online(connection: &Connection, at: Timestamp, online: i64) -> Resul
 
 /// The longest that a session of each length class can have lasted, in milliseconds, as in the table's definition. The
 /// last class is without bound.
-const LENGTHS_MS: [i64; 7] = [
+pub(super) const LENGTHS_MS: [i64; 7] = [
     240_000,
     960_000,
     3_840_000,

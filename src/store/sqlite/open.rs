@@ -78,6 +78,7 @@ pub(super) fn open(path: &Path, options: &Options) -> Result<Opened> {
             open_up_beside(path);
             prepare(&mut connection, is_new).map_err(|error| located(path, error))?;
             set_up_writer(&connection, options.durability)
+                .and_then(|()| give_cache(&connection, options))
                 .map_err(|error| location.unusable(&error))?;
             writer = Some(connection);
         } else if version < known {
@@ -244,6 +245,16 @@ fn set_up_writer(connection: &Connection, durability: Durability) -> rusqlite::R
         Durability::Normal => "NORMAL",
     };
     connection.pragma_update(None, "synchronous", synchronous)
+}
+
+/// Many rows in one transaction touch many pages, which are not to go to the disk before it ends.
+const BULK_CACHE_KIB: i64 = 256 * 1024;
+
+fn give_cache(connection: &Connection, options: &Options) -> rusqlite::Result<()> {
+    if options.is_bulk {
+        connection.pragma_update(None, "cache_size", -BULK_CACHE_KIB)?;
+    }
+    Ok(())
 }
 
 impl Location {

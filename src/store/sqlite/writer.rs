@@ -4,7 +4,8 @@
 //! [`BATCH_TIME`]), runs each in a savepoint of one transaction, commits, and only then answers all: under load
 //! that is one fsync for many writes, and idle a lone write commits at once. A command that fails or panics rolls
 //! back its own savepoint only. A failed commit, or an error upon which SQLite itself rolled everything back
-//! (a full disk), fails the whole group; the thread goes on with the next.
+//! (a full disk), fails the whole group; the thread goes on with the next. For a command that writes in bulk each is
+//! a transaction of its own.
 //!
 //! **Queue and deadline.** The queue holds [`QUEUE`] commands; when it is full a caller waits for room. Whoever has
 //! not been started within the deadline gets `Unavailable` and will not be started: caller and thread settle that
@@ -19,7 +20,7 @@ use command::{Command, Work, too_late};
 use super::checkpoint::Checkpointer;
 use super::fault::{Fault, classify, is_busy, replay};
 use super::{closing, really_elapsed};
-use crate::store::{Result, Stats, StoreError};
+use crate::store::{Options, Result, Stats, StoreError};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -61,7 +62,7 @@ impl Writer {
     pub fn start(
         connection: Connection,
         checkpointer: Connection,
-        deadline: Duration,
+        options: &Options,
     ) -> Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared {
@@ -77,6 +78,7 @@ impl Writer {
             queue: receiver,
             shared: shared.clone(),
             wal: checkpointer.signal(),
+            is_bulk: options.is_bulk,
         };
         let thread = std::thread::Builder::new()
             .name("lastseen-writer".into())
@@ -87,7 +89,7 @@ impl Writer {
             thread: Mutex::new(Some(thread)),
             checkpointer: Mutex::new(Some(checkpointer)),
             shared,
-            deadline,
+            deadline: options.write_deadline,
         })
     }
 
@@ -217,6 +219,8 @@ struct Worker {
     queue: mpsc::Receiver<Command>,
     shared: Arc<Shared>,
     wal: super::checkpoint::Signal,
+    /// Each command is a large transaction of its own.
+    is_bulk: bool,
 }
 
 impl Drop for Worker {
@@ -269,14 +273,19 @@ impl Worker {
         let mut done: Vec<Box<dyn Work>> = Vec::new();
         let mut lost = None;
         let mut next = Some(first);
+        let most = if self.is_bulk { 1 } else { MAX_BATCH };
         while let Some(command) = next.take() {
             if let Some(mut command) = command.unless_late()
                 && command.state.start()
             {
-                lost = self.savepoint(&mut *command.work);
+                lost = if self.is_bulk {
+                    self.alone(&mut *command.work)
+                } else {
+                    self.savepoint(&mut *command.work)
+                };
                 done.push(command.work);
             }
-            if lost.is_none() && done.len() < MAX_BATCH && start.elapsed() < BATCH_TIME {
+            if lost.is_none() && done.len() < most && start.elapsed() < BATCH_TIME {
                 next = self.queue.try_recv().ok();
             }
         }
@@ -292,7 +301,11 @@ impl Worker {
                 self.shared
                     .commands
                     .fetch_add(done.len() as u64, Ordering::Relaxed);
-                self.wal.committed();
+                if self.is_bulk {
+                    self.empty_log();
+                } else {
+                    self.wal.committed();
+                }
             }
             Some(error) => {
                 tracing::warn!(%error, commands = done.len(), "a transaction was lost");
@@ -334,6 +347,29 @@ impl Worker {
             .and_then(|()| self.execute("RELEASE command"))
             .err()
             .map(|error| classify("ending a savepoint", error))
+    }
+
+    /// Runs one command that is the whole transaction; an error when it failed. Without a savepoint: SQLite would keep
+    /// the former content of every page for it.
+    fn alone(&self, work: &mut dyn Work) -> Option<StoreError> {
+        let ran = catch_unwind(AssertUnwindSafe(|| work.run(&self.connection)));
+        let is_kept = ran.unwrap_or_else(|_| {
+            work.panicked();
+            false
+        });
+        let cause = work.failure().map(replay);
+        (!is_kept).then(|| cause.unwrap_or_else(closing))
+    }
+
+    /// After a large transaction the next one is to begin with an empty log: on a thread of its own a checkpoint would
+    /// never find the writer between two of them, and the log would only grow.
+    fn empty_log(&self) {
+        let emptied = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Err(error) = emptied {
+            tracing::warn!(%error, "the write-ahead log cannot be checkpointed");
+        }
     }
 
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {
