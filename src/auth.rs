@@ -39,7 +39,7 @@ pub mod window;
 pub use identity::{HostKey, Identity, NewAccount, Settings, SignedIn};
 
 use crate::error::{Error, Result};
-use crate::model::{Clock, SignInId, UserId};
+use crate::model::{Clock, SignInId, Timestamp, UserId};
 use crate::store::{Change, Store, StoreError};
 use attempts::Attempts;
 use lookup::Caches;
@@ -96,19 +96,16 @@ impl Auth {
         &self.0.hasher
     }
 
-    /// Revokes one sign-in of `user`. Ending its connections is the presence service's.
+    /// Revokes one sign-in of `user`; when it was made. Ending its connections is the presence service's.
     ///
     /// # Errors
     /// [`Error::NotFound`] when the user has no such live sign-in, and what the store says.
-    pub async fn sign_out(&self, user: UserId, sign_in: SignInId) -> Result<()> {
+    pub async fn sign_out(&self, user: UserId, sign_in: SignInId) -> Result<Timestamp> {
         let revoked = self.0.store.revoke_sign_in(user, sign_in).await;
         // Also after an error: whatever the store did, the cache must not know better.
         self.forget_sign_in(user, sign_in);
-        if revoked.map_err(store_error)? {
-            Ok(())
-        } else {
-            Err(Error::NotFound("sign-in"))
-        }
+        let made = revoked.map_err(store_error)?;
+        made.ok_or(Error::NotFound("sign-in"))
     }
 
     /// Revokes every sign-in of `user`; those that were live. Tokens of the host application are the host's to

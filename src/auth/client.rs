@@ -76,6 +76,7 @@ impl Client {
                 device_type,
                 ip_address: rules.ip_privacy.apply(address),
                 country_code: country(headers, peer, rules),
+                region: None,
                 user_agent,
             },
         }

@@ -86,6 +86,8 @@ pub struct ClientInfo {
     pub ip_address: Option<String>,
     /// ISO 3166-1 alpha-2 country.
     pub country_code: Option<String>,
+    /// Name of a part of the country. Not kept of sign-ins and sessions.
+    pub region: Option<String>,
     /// User-Agent, at most 512 bytes.
     pub user_agent: Option<String>,
 }

@@ -38,6 +38,13 @@ pub struct Idempotency {
     pub now: Timestamp,
 }
 
+impl Idempotency {
+    /// The caller that a user is; erased with the user.
+    pub fn user_caller(user: UserId) -> String {
+        format!("user:{user}")
+    }
+}
+
 /// What became of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Logged {
@@ -89,6 +96,15 @@ impl Store {
     pub async fn log_activities(&self, batch: ActivityBatch) -> Result<Logged> {
         self.0
             .write("logging activities", move |c| activities::log(c, &batch))
+            .await
+    }
+    /// What a request under this key is answered without writing anything: what it was answered before, or that it
+    /// was another. `None` when it is new.
+    pub async fn kept_answer(&self, key: Idempotency) -> Result<Option<Logged>> {
+        self.0
+            .read("reading a kept answer", move |c| {
+                activities::replayed(c, &key)
+            })
             .await
     }
     /// A page, newest first, and with it the exact total if `with_total`; both of one state.

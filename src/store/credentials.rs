@@ -80,8 +80,8 @@ impl Store {
             })
             .await
     }
-    /// Whether something was revoked.
-    pub async fn revoke_sign_in(&self, user: UserId, id: SignInId) -> Result<bool> {
+    /// When what was revoked was made; `None` when there was no such sign-in.
+    pub async fn revoke_sign_in(&self, user: UserId, id: SignInId) -> Result<Option<Timestamp>> {
         let marks = self.0.marks();
         self.0
             .write("revoking a sign-in", move |c| {

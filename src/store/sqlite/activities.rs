@@ -86,7 +86,8 @@ const REMEMBER: &str = "INSERT INTO idempotency_keys (caller, key, request_hash,
      VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (caller, key) DO UPDATE SET request_hash = excluded.request_hash, \
      answer = excluded.answer, created_at = excluded.created_at";
 
-fn replayed(connection: &Connection, key: &Idempotency) -> Result<Option<Logged>, Fault> {
+/// What is kept under a key: its answer, or that it was for another body.
+pub fn replayed(connection: &Connection, key: &Idempotency) -> Result<Option<Logged>, Fault> {
     let since = key.now.minus(crate::store::IDEMPOTENCY_MEMORY).as_millis();
     let found: Option<([u8; 32], String)> = connection
         .prepare_cached(REPLAY)?

@@ -27,7 +27,7 @@ pub(super) const MESSAGES: &str = "DELETE FROM messages WHERE id IN \
      (SELECT id FROM messages WHERE sender_id = ?1 LIMIT ?2) RETURNING conversation_id";
 
 /// What may be much beside messages: user and rows at most. What is not here goes with the user, by its foreign key.
-pub(super) const ROWS: [&str; 9] = [
+pub(super) const ROWS: [&str; 10] = [
     "DELETE FROM user_activity_logs WHERE id IN (SELECT id FROM user_activity_logs WHERE user_id = ?1 LIMIT ?2)",
     // What was done to them; such a target is written as text.
     "DELETE FROM user_activity_logs WHERE id IN (SELECT id FROM user_activity_logs \
@@ -39,6 +39,8 @@ pub(super) const ROWS: [&str; 9] = [
     "DELETE FROM sessions WHERE rowid IN (SELECT rowid FROM sessions WHERE user_id = ?1 LIMIT ?2)",
     "DELETE FROM participants WHERE user_id = ?1 AND conversation_id IN \
      (SELECT conversation_id FROM participants WHERE user_id = ?1 LIMIT ?2)",
+    "DELETE FROM idempotency_keys WHERE (caller, key) IN \
+     (SELECT caller, key FROM idempotency_keys WHERE caller = 'user:' || ?1 LIMIT ?2)",
     // Last: while there is one, who was interrupted can still ask again.
     "DELETE FROM sign_ins WHERE id IN (SELECT id FROM sign_ins WHERE user_id = ?1 LIMIT ?2)",
 ];

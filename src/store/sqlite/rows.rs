@@ -61,6 +61,7 @@ pub fn client(row: &Row<'_>, index: usize) -> Result<ClientInfo> {
         device_type: optional_word(row, index)?,
         ip_address: row.get(index + 1)?,
         country_code: row.get(index + 2)?,
+        region: None,
         user_agent: row.get(index + 3)?,
     })
 }

@@ -79,19 +79,24 @@ pub fn of_user(
     Ok((list, next))
 }
 
-const REVOKE: &str = "DELETE FROM sign_ins WHERE id = ?1 AND user_id = ?2";
+const REVOKE: &str = "DELETE FROM sign_ins WHERE id = ?1 AND user_id = ?2 RETURNING created_at";
 
+/// When what was revoked was made; `None` when there was nothing to revoke.
 pub fn revoke(
     connection: &Connection,
     marks: changes::Marks,
     user: UserId,
     id: SignInId,
-) -> Result<bool, Fault> {
-    let deleted = connection.prepare_cached(REVOKE)?.execute((id.0, user.0))?;
-    if deleted > 0 {
+) -> Result<Option<Timestamp>, Fault> {
+    let made = connection
+        .prepare_cached(REVOKE)?
+        .query_map((id.0, user.0), |row| rows::time(row, 0))?
+        // To the end, since the row goes with the last step.
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    if !made.is_empty() {
         changes::mark(connection, marks, &Change::SignIns(user))?;
     }
-    Ok(deleted > 0)
+    Ok(made.first().copied())
 }
 
 const REVOKE_ALL: &str = "DELETE FROM sign_ins WHERE user_id = ?1 RETURNING id";
