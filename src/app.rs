@@ -1,5 +1,6 @@
 //! Wires store, services and transports together: what `serve` and the tests share.
 
+use crate::activity::{ActivityService, Rules as ActivityRules};
 use crate::auth::client::ClientRules;
 use crate::auth::jwt::{MIN_SECRET_BYTES, Rules};
 use crate::auth::keys::KeySource;
@@ -71,6 +72,11 @@ impl App {
         let auth = Auth::new(store.clone(), clock.clone(), auth_settings(config));
         let presence =
             PresenceService::new(presence_settings(config), store.clone(), clock.clone());
+        let rules = ActivityRules {
+            strict_actions: config.strict_actions,
+            ip_privacy: config.ip_privacy,
+        };
+        let activity = ActivityService::new(store.clone(), clock.clone(), rules);
         let counters = RealtimeCounters::default();
         let client_rules = ClientRules {
             trusted_proxies: config.trusted_proxies.clone(),
@@ -91,7 +97,8 @@ impl App {
             Some(boot)
         };
         presence.start(boot, &tasks);
-        start_polling(&tasks, &store, &auth, &presence).await?;
+        activity.start(&tasks);
+        start_polling(&tasks, &store, &auth, &presence, &activity).await?;
         let realtime = Realtime::start(
             auth.clone(),
             presence.clone(),
@@ -99,12 +106,13 @@ impl App {
             clock.clone(),
             realtime_settings(config, client_rules.clone()),
         );
-        let metrics = metrics(&counters, &presence, &realtime, &store);
+        let metrics = metrics(&counters, &presence, &realtime, &store, &activity);
         let stopping = CancellationToken::new();
         let services = Services {
             store: store.clone(),
             auth,
             presence: presence.clone(),
+            activity,
             metrics: Arc::new(metrics),
             clock,
             stopping: stopping.clone(),
@@ -158,7 +166,10 @@ impl App {
         self.services.finishing.wait().await;
         self.tasks.stop().await;
         if let Some(boot) = self.boot {
-            if !self.presence.finish(boot).await {
+            // Both bounded by time, so at once: neither takes the other's.
+            let (is_written, ()) =
+                tokio::join!(self.presence.finish(boot), self.services.activity.drain());
+            if !is_written {
                 error!(
                     "the last changes could not be written; the next start repairs sessions and presence"
                 );
@@ -291,8 +302,10 @@ fn metrics(
     presence: &PresenceService,
     realtime: &Realtime,
     store: &Store,
+    activity: &ActivityService,
 ) -> Metrics {
     let (presence, realtime, store) = (presence.clone(), realtime.clone(), store.clone());
+    let activity = activity.clone();
     Metrics::new(counters, move || {
         let written = store.stats();
         Sample {
@@ -305,6 +318,7 @@ fn metrics(
             write_refused: written.write_refused,
             unwritten: presence.unwritten() as u64,
             slow_consumers: realtime.slow_consumers(),
+            activity_dropped: activity.dropped(),
         }
     })
 }
@@ -339,16 +353,22 @@ async fn start_polling(
     store: &Store,
     auth: &Auth,
     presence: &PresenceService,
+    activity: &ActivityService,
 ) -> anyhow::Result<()> {
     let seen = Arc::new(AtomicI64::new(store.newest_change().await?));
     let (store, auth, presence) = (store.clone(), auth.clone(), presence.clone());
+    let activity = activity.clone();
     tasks.every("changes by commands", POLL_EVERY, move || {
         let (store, auth, presence, seen) =
             (store.clone(), auth.clone(), presence.clone(), seen.clone());
+        let activity = activity.clone();
         async move {
             match store.poll_changes(seen.load(Ordering::Relaxed)).await {
                 Ok(changes) => {
                     for (id, change) in changes {
+                        if let Change::UserErased(user) = change {
+                            activity.recent().forget(user);
+                        }
                         heed(&auth, &presence, change).await;
                         seen.store(id, Ordering::Relaxed);
                     }

@@ -213,6 +213,8 @@ settings! {
     trusted_proxies: Vec<IpNet> = "", "NETWORK";
     #[doc = "What is kept of IP addresses"]
     ip_privacy: IpPrivacy = "full", "WORD";
+    #[doc = "Only the known actions are logged; without, any other word is taken as it is"]
+    strict_actions: bool = "false", "BOOL";
     #[doc = "How long a client may take to send a request's headers; also how long a kept connection may idle"]
     header_timeout: Duration = "10s", "DURATION", some_time;
     #[doc = "How long a client may take to send a request's body"]

@@ -39,6 +39,12 @@ pub enum Error {
     /// Several items are wrong (422), each with its index.
     #[error("{} of the items are not valid", .0.len())]
     InvalidItems(Vec<(usize, FieldError)>),
+    /// Fields are missing in several items (400), each with its index.
+    #[error("{} of the items are not complete", .0.len())]
+    IncompleteItems(Vec<(usize, FieldError)>),
+    /// Several items are not the caller's to send (403), each with its index.
+    #[error("{} of the items are not allowed to this caller", .0.len())]
+    ForbiddenItems(Vec<(usize, FieldError)>),
     /// Too many requests (429).
     #[error("too many requests; try again in {} s", retry_after.as_secs().max(1))]
     RateLimited {

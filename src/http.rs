@@ -4,6 +4,7 @@
 //! convert. [`error`] alone maps failures, [`envelope`] successes, [`extract`] says who is asking, `shape` whether a
 //! body fits its document. Realtime connections and the accept loop are elsewhere.
 
+pub mod activities;
 pub mod admin;
 pub mod auth;
 pub mod body;
@@ -28,11 +29,12 @@ pub mod wire;
 #[cfg(test)]
 mod tests;
 
-use crate::auth::Auth;
+use crate::activity::{ActivityService, Method};
 use crate::auth::client::ClientRules;
+use crate::auth::{Auth, SignedIn};
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
-use crate::model::{Clock, UserId};
+use crate::model::{ClientInfo, Clock, UserId};
 use crate::presence::PresenceService;
 use crate::store::{Store, UpsertCounts, UserChange};
 use body::Body;
@@ -74,6 +76,8 @@ pub struct Services {
     pub auth: Auth,
     /// Who is there, and who may know.
     pub presence: PresenceService,
+    /// What people did.
+    pub activity: ActivityService,
     /// Figures.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -107,6 +111,13 @@ impl Services {
         self.to_the_end(call(self.presence.clone())).await
     }
 
+    /// Logs that somebody signed in.
+    fn signed_in(&self, signed_in: &SignedIn, method: Method, client: &ClientInfo) {
+        let user = &signed_in.user;
+        self.activity
+            .signed_in(user.id, &user.username, method, client);
+    }
+
     /// Changes a user, and tells everyone who remembers something of them.
     async fn change_user(&self, user: UserId, change: UserChange) -> Result<()> {
         if !self.presence.update_user(user, change).await? {
@@ -120,6 +131,7 @@ impl Services {
     async fn erase_user(&self, user: UserId) -> Result<()> {
         let was_there = self.presence.erase_user(user).await;
         self.auth.forget_user(user);
+        self.activity.recent().forget(user);
         if was_there? {
             Ok(())
         } else {
@@ -145,6 +157,7 @@ type Api = (
     people::PeopleApi,
     presence::PresenceApi,
     messages::MessagesApi,
+    activities::ActivitiesApi,
     admin::AdminApi,
     health::HealthApi,
 );
@@ -158,6 +171,7 @@ fn api(services: &Arc<Services>) -> Api {
         people::PeopleApi(services.clone()),
         presence::PresenceApi::new(services.clone()),
         messages::MessagesApi(services.clone()),
+        activities::ActivitiesApi(services.clone()),
         admin::AdminApi(services.clone()),
         health::HealthApi(services.clone()),
     )

@@ -27,6 +27,7 @@
 //! - No queue without a bound, no task without an owner.
 //! - No write is answered before its commit.
 
+pub mod activity;
 pub mod app;
 pub mod auth;
 pub mod bus;

@@ -44,6 +44,8 @@ pub struct Sample {
     pub unwritten: u64,
     /// Connections closed because their client read too slowly.
     pub slow_consumers: u64,
+    /// Activities noticed by the server that could not be logged.
+    pub activity_dropped: u64,
 }
 
 /// The registry behind `/metrics`; cheap to clone.
@@ -145,6 +147,11 @@ impl Collector for Sampler {
                 "slow_consumers",
                 "Connections closed because their client read too slowly",
                 sample.slow_consumers,
+            ),
+            (
+                "activity_dropped",
+                "Activities noticed by the server that could not be logged",
+                sample.activity_dropped,
             ),
         ] {
             let counter = ConstCounter::new(value);

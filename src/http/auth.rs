@@ -4,6 +4,8 @@ use super::document::Tag;
 use super::envelope::{CreatedReply, MadeReply, Reply, created, made, ok};
 use super::extract::{AsUser, ClientOf, MaybeUser};
 use super::{Body, Services, users};
+use crate::activity::Method;
+use crate::auth::client::Client;
 use crate::auth::{NewAccount, SignedIn, social};
 use crate::error::Error;
 use crate::model::{Credential, ProfileFields, Provider, Timestamp};
@@ -104,9 +106,14 @@ impl AuthApi {
                 email: new.email,
             },
         };
-        let auth = &self.0.auth;
-        let signed_in = auth.sign_up(account, &from.0.info, from.0.address).await?;
-        created(self.session(signed_in))
+        let services = self.0.clone();
+        let work = async move {
+            let ClientOf(Client { info, address }) = from;
+            let signed_in = services.auth.sign_up(account, &info, address).await?;
+            services.signed_in(&signed_in, Method::Email, &info);
+            Ok(signed_in)
+        };
+        created(self.session(self.0.to_the_end(work).await?))
     }
 
     /// Sign in
@@ -122,11 +129,15 @@ impl AuthApi {
         let login = username
             .or(email)
             .ok_or_else(|| Error::BadRequest("username or email is required".into()))?;
-        let auth = &self.0.auth;
-        let signed_in = auth
-            .sign_in(&login, &password, &from.0.info, from.0.address)
-            .await?;
-        ok(self.session(signed_in))
+        let services = self.0.clone();
+        let work = async move {
+            let ClientOf(Client { info, address }) = from;
+            let auth = &services.auth;
+            let signed_in = auth.sign_in(&login, &password, &info, address).await?;
+            services.signed_in(&signed_in, Method::Email, &info);
+            Ok(signed_in)
+        };
+        ok(self.session(self.0.to_the_end(work).await?))
     }
 
     /// Sign in with Google or Apple
@@ -157,9 +168,12 @@ impl AuthApi {
         };
         let services = self.0.clone();
         let work = async move {
-            let ClientOf(client) = from;
-            let (info, address) = (&client.info, client.address);
-            services.auth.sign_in_socially(request, info, address).await
+            let ClientOf(Client { info, address }) = from;
+            let method = Method::Social(request.provider);
+            let auth = &services.auth;
+            let (signed_in, is_new) = auth.sign_in_socially(request, &info, address).await?;
+            services.signed_in(&signed_in, method, &info);
+            Ok((signed_in, is_new))
         };
         let (signed_in, is_new) = self.0.to_the_end(work).await?;
         made(is_new, self.session(signed_in))
@@ -169,7 +183,7 @@ impl AuthApi {
     ///
     /// Revokes this sign-in and ends its connections at once; other sign-ins of the user stay.
     #[oai(path = "/auth/signout", method = "post", operation_id = "signOut")]
-    async fn sign_out(&self, user: AsUser) -> Reply<SignedOut> {
+    async fn sign_out(&self, user: AsUser, from: ClientOf) -> Reply<SignedOut> {
         let user = user.0.user;
         let Credential::SignIn(sign_in) = user.credential else {
             return Err(
@@ -178,8 +192,10 @@ impl AuthApi {
         };
         let services = self.0.clone();
         let work = async move {
-            services.auth.sign_out(user.id, sign_in).await?;
+            let since = services.auth.sign_out(user.id, sign_in).await?;
             services.presence.end_sign_in(user.id, sign_in);
+            let (name, client) = (&user.username, &from.0.info);
+            services.activity.signed_out(user.id, name, since, client);
             Ok(())
         };
         self.0.to_the_end(work).await?;

@@ -2,6 +2,7 @@
 
 use super::error::{Detail, Failure};
 use super::shape;
+use bytes::Bytes;
 use poem::error::ReadBodyError;
 use poem::http::StatusCode;
 use poem::http::header::CONTENT_LENGTH;
@@ -11,6 +12,7 @@ use poem_openapi::payload::{Json, Payload};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::{ParseFromJSON, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use serde_json::Value;
 
 /// How long a body may be, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -44,33 +46,58 @@ impl<'a, T: Type + ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
         body: &mut RequestBody,
         _options: ExtractParamOptions<Self::ParamType>,
     ) -> poem::Result<Self> {
-        let content_type = request
-            .content_type()
-            .ok_or(ContentTypeError::ExpectContentType)?;
-        if !Json::<T>::check_content_type(content_type) {
-            let content_type = content_type.to_owned();
-            return Err(ContentTypeError::NotSupported { content_type }.into());
-        }
-        let declared = request.headers().get(CONTENT_LENGTH);
-        let declared = declared.and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-        if declared.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
-            return Err(ReadBodyError::PayloadTooLarge.into());
-        }
-        // How long it may take is the accept loop's to bound, for every request alike.
-        let bytes = body.take()?.into_bytes_limit(MAX_BODY_BYTES).await?;
-        Ok(parse(&bytes)?)
+        let bytes = read(request, body).await?;
+        Ok(parse(json(&bytes)?).map(Body)?)
     }
 }
 
-/// Reads `bytes` as a `T`.
-fn parse<T: Type + ParseFromJSON + 'static>(bytes: &[u8]) -> Result<Body<T>, Failure> {
+/// The bytes of a body that is declared as JSON and not too long.
+pub(super) async fn read(request: &Request, body: &mut RequestBody) -> poem::Result<Bytes> {
+    let content_type = request
+        .content_type()
+        .ok_or(ContentTypeError::ExpectContentType)?;
+    if !Json::<Value>::check_content_type(content_type) {
+        let content_type = content_type.to_owned();
+        return Err(ContentTypeError::NotSupported { content_type }.into());
+    }
+    let declared = request.headers().get(CONTENT_LENGTH);
+    let declared = declared.and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+        return Err(ReadBodyError::PayloadTooLarge.into());
+    }
+    // How long it may take is the accept loop's to bound, for every request alike.
+    Ok(body.take()?.into_bytes_limit(MAX_BODY_BYTES).await?)
+}
+
+fn json(bytes: &[u8]) -> Result<Value, Failure> {
     // Syntax errors tell a position and never repeat what was sent.
-    let value = serde_json::from_slice(bytes)
-        .map_err(|e| Failure::bad_request(format!("the body is not valid JSON: {e}")))?;
+    serde_json::from_slice(bytes)
+        .map_err(|e| Failure::bad_request(format!("the body is not valid JSON: {e}")))
+}
+
+/// Reads `value` as a `T`.
+fn parse<T: Type + ParseFromJSON + 'static>(value: Value) -> Result<T, Failure> {
     refuse(shape::faults::<T>(&value))?;
     T::parse_from_json(Some(value))
-        .map(Body)
         .map_err(|_| Failure::bad_request("the body does not have its documented type"))
+}
+
+/// Reads `bytes` as one `T`, or as an array of 1 to `most` (`true`).
+pub(super) fn parse_one_or_many<T: Type + ParseFromJSON + 'static>(
+    bytes: &[u8],
+    most: usize,
+) -> Result<(Vec<T>, bool), Failure> {
+    match json(bytes)? {
+        Value::Array(items) if items.is_empty() || items.len() > most => {
+            let message = format!("the body must have 1 to {most} items");
+            Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, message))
+        }
+        items @ Value::Array(_) => Ok((parse(items)?, true)),
+        one @ Value::Object(_) => Ok((vec![parse(one)?], false)),
+        _ => Err(Failure::bad_request(
+            "the body must be an object or an array of objects",
+        )),
+    }
 }
 
 /// Fails with the faults there are: those of type (400) before those of value (422).

@@ -23,6 +23,8 @@ pub(super) enum Tag {
     Presence,
     /// Conversations and messages
     Messages,
+    /// What people did
+    Activities,
     /// Mirroring users and follows
     Admin,
     /// Health and metrics
@@ -220,6 +222,12 @@ fn failures(path: &str, operation: &Value) -> Vec<(&'static str, &'static str)> 
     }
     if path.contains('{') {
         failures.push(("404", "There is no such thing"));
+    }
+    if path == "/activities" {
+        failures.push((
+            "409",
+            "A request with this Idempotency-Key is still running",
+        ));
     }
     if path.ends_with("/signup") || is_social || path == "/users/me" {
         failures.push(("409", "It is taken"));

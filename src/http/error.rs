@@ -6,6 +6,7 @@
 
 use super::document::RouteTable;
 use crate::error::Error;
+use crate::model::FieldError;
 use crate::store::StoreError;
 use poem::error::{MethodNotAllowedError, NotFoundError, ReadBodyError, ResponseError};
 use poem::http::header::{ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -174,6 +175,16 @@ impl Failure {
     }
 }
 
+/// One detail for each item that is wrong.
+fn indexed(items: Vec<(usize, FieldError)>) -> Vec<Detail> {
+    let detail = |(index, error): (usize, FieldError)| Detail {
+        index: Some(index as u64),
+        field: error.field.into(),
+        message: error.message,
+    };
+    items.into_iter().map(detail).collect()
+}
+
 /// Whole seconds, at least one: what `Retry-After` holds (RFC 9110, section 10.2.3).
 pub(super) fn whole_seconds(duration: Duration) -> u64 {
     let up = u64::from(duration.subsec_nanos() > 0);
@@ -228,12 +239,13 @@ impl From<Error> for Failure {
             Error::Invalid(e) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
                 .with_details(one(e.field, &e.message)),
             Error::InvalidItems(items) => {
-                let details = items.into_iter().map(|(index, e)| Detail {
-                    index: Some(index as u64),
-                    field: e.field.into(),
-                    message: e.message,
-                });
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, message).with_details(details.collect())
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, message).with_details(indexed(items))
+            }
+            Error::IncompleteItems(items) => {
+                Self::new(StatusCode::BAD_REQUEST, message).with_details(indexed(items))
+            }
+            Error::ForbiddenItems(items) => {
+                Self::new(StatusCode::FORBIDDEN, message).with_details(indexed(items))
             }
             Error::RateLimited { retry_after } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(retry_after)

@@ -120,6 +120,11 @@ pub struct AsUser(pub UserCaller);
 #[oai(rename = "bearer", ty = "bearer", checker = "as_admin")]
 pub struct AsAdmin(pub Identity);
 
+/// A user's token or any API key, for itself: `X-Act-As` is for reading.
+#[derive(SecurityScheme)]
+#[oai(rename = "bearer", ty = "bearer", checker = "as_author")]
+pub struct AsAuthor(pub Identity);
+
 /// An admin's token, an admin key or a service key.
 #[derive(SecurityScheme)]
 #[oai(rename = "bearer", ty = "bearer", checker = "as_mirror")]
@@ -196,6 +201,10 @@ async fn as_admin(request: &Request, _: Bearer) -> poem::Result<Identity> {
     } else {
         Err(forbidden("only an admin may do this"))
     }
+}
+
+async fn as_author(request: &Request, _: Bearer) -> poem::Result<Identity> {
+    Ok(authenticate(request).await.map_err(Failure::from)?)
 }
 
 async fn as_mirror(request: &Request, _: Bearer) -> poem::Result<Mirror> {

@@ -3,7 +3,7 @@
 use super::document::Tag;
 use super::envelope::{CreatedReply, MadeReply, Reply, created, made, ok};
 use super::error::Failure;
-use super::extract::{AsUser, UserReads};
+use super::extract::{AsUser, ClientOf, UserReads};
 use super::page::{conversation_cursor, conversation_page, cursor, page};
 use super::wire::{Message, PersonEntry};
 use super::{Body, Services};
@@ -213,16 +213,26 @@ impl MessagesApi {
     async fn send(
         &self,
         user: AsUser,
+        from: ClientOf,
         /// Where.
         id: Path<i64>,
         body: Body<NewMessage>,
     ) -> CreatedReply<Message> {
         let text = body.0.text;
         validate::text("text", &text, 1, MAX_TEXT).map_err(Error::from)?;
-        let (me, id) = (user.0.id(), ConversationId(id.0));
-        let call =
-            |presence: PresenceService| async move { presence.send_message(me, id, text).await };
-        let sent = self.0.with_presence(call).await?;
+        let (me, id) = (user.0.user, ConversationId(id.0));
+        let services = self.0.clone();
+        let work = async move {
+            let sent = services.presence.send_message(me.id, id, text).await?;
+            if sent.is_some() {
+                let client = &from.0.info;
+                services
+                    .activity
+                    .message_sent(me.id, &me.username, id, client);
+            }
+            Ok(sent)
+        };
+        let sent = self.0.to_the_end(work).await?;
         let sent = sent.ok_or(Error::NotFound("conversation"))?;
         created(Message::from(sent.message))
     }

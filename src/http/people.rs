@@ -3,7 +3,7 @@
 use super::Services;
 use super::document::Tag;
 use super::envelope::{MadeReply, Reply, made, ok};
-use super::extract::{AsUser, Reader, UserReads};
+use super::extract::{AsUser, ClientOf, Reader, UserReads};
 use super::page::{cursor, page};
 use super::users::path_name;
 use super::wire::{PeoplePage, PersonEntry};
@@ -54,13 +54,22 @@ impl PeopleApi {
     async fn follow(
         &self,
         user: AsUser,
+        from: ClientOf,
         /// The name, any case.
         username: Path<String>,
     ) -> MadeReply<Following> {
         let other = self.other(&username, user.0.id(), "follow").await?;
-        let (me, id) = (user.0.id(), other.id);
-        let call = |presence: PresenceService| async move { presence.follow(me, id).await };
-        let is_new = self.0.with_presence(call).await?;
+        let (me, id) = (user.0.user, other.id);
+        let services = self.0.clone();
+        let work = async move {
+            let is_new = services.presence.follow(me.id, id).await?;
+            if is_new {
+                let client = &from.0.info;
+                services.activity.followed(me.id, &me.username, id, client);
+            }
+            Ok(is_new)
+        };
+        let is_new = self.0.to_the_end(work).await?;
         made(is_new, Following::new(&other, true))
     }
 

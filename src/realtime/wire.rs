@@ -52,11 +52,11 @@ impl WireError {
 impl From<Error> for WireError {
     fn from(error: Error) -> Self {
         let code = match &error {
-            Error::BadRequest(_) => "bad_payload",
+            Error::BadRequest(_) | Error::IncompleteItems(_) => "bad_payload",
             Error::Unauthorized | Error::WrongCredentials | Error::WrongIdToken(_) => {
                 "unauthorized"
             }
-            Error::Forbidden(_) => "forbidden",
+            Error::Forbidden(_) | Error::ForbiddenItems(_) => "forbidden",
             Error::NotFound(_) => "not_found",
             Error::Conflict { .. } => "conflict",
             Error::Invalid(_) | Error::InvalidItems(_) => "invalid",

@@ -22,6 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The services.
     ("auth", &["model", "error", "store", "tasks"]),
     ("presence", &["model", "error", "store", "bus", "tasks"]),
+    ("activity", &["model", "error", "store", "bus", "tasks"]),
     // The transports. A connection speaks to services and never to the store.
     (
         "realtime",
@@ -29,7 +30,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "http",
-        &["model", "error", "metrics", "auth", "presence", "store"],
+        &[
+            "model", "error", "metrics", "auth", "presence", "activity", "bus", "store",
+        ],
     ),
     ("server", &["realtime::stream"]),
     // What puts it together.

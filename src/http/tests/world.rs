@@ -1,6 +1,7 @@
 //! A small world to ask about: four people, two keys, a clock that stands still. The only place that builds
 //! services.
 
+use crate::activity::{ActivityService, Rules};
 use crate::auth::Auth;
 use crate::auth::client::ClientRules;
 use crate::auth::token::{Token, TokenKind};
@@ -88,6 +89,10 @@ impl World {
         let boss = token("boss", Role::Admin).await;
         let admin_key = key(&store, KeyRole::Admin).await;
         let service_key = key(&store, KeyRole::Service).await;
+        let rules = Rules {
+            strict_actions: false,
+            ip_privacy: settings.client_rules.ip_privacy,
+        };
         let services = Services {
             auth: Auth::new(
                 store.clone(),
@@ -95,6 +100,7 @@ impl World {
                 crate::auth::Settings::default(),
             ),
             presence: presence(&store, &clock),
+            activity: ActivityService::new(store.clone(), clock.clone(), rules),
             store: store.clone(),
             metrics: Arc::new(Metrics::new(&RealtimeCounters::default(), Sample::default)),
             clock: clock.clone(),

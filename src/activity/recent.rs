@@ -1,0 +1,128 @@
+//! The newest activities, in memory, and who is told of each new one.
+
+use crate::model::{LoggedActivity, UserId};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::sync::broadcast;
+
+/// Rows kept.
+const KEPT: usize = 1_000;
+
+/// Rows that wait for a subscriber who is slow; one who is slower misses the oldest and is told how many.
+const WAITING: usize = 1_024;
+
+/// The newest activities that this process has committed, in the order in which their commits were answered.
+pub struct Recent {
+    rows: Mutex<VecDeque<Arc<LoggedActivity>>>,
+    told: broadcast::Sender<Arc<LoggedActivity>>,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self {
+            rows: Mutex::default(),
+            told: broadcast::channel(WAITING).0,
+        }
+    }
+}
+
+impl Recent {
+    /// Adds what is committed and tells the subscribers.
+    pub(super) fn add(&self, rows: impl IntoIterator<Item = LoggedActivity>) {
+        let mut kept = self.rows.lock();
+        for row in rows.into_iter().map(Arc::new) {
+            if kept.len() == KEPT {
+                kept.pop_front();
+            }
+            kept.push_back(row.clone());
+            // Nobody listening is no failure.
+            let _ = self.told.send(row);
+        }
+    }
+
+    /// The newest `limit`, newest first.
+    pub fn newest(&self, limit: usize) -> Vec<Arc<LoggedActivity>> {
+        let kept = self.rows.lock();
+        kept.iter().rev().take(limit).cloned().collect()
+    }
+
+    /// The newest `limit`, newest first, and everything that comes after them, nothing lost in between.
+    pub fn subscribe(
+        &self,
+        limit: usize,
+    ) -> (
+        Vec<Arc<LoggedActivity>>,
+        broadcast::Receiver<Arc<LoggedActivity>>,
+    ) {
+        let kept = self.rows.lock();
+        let newest = kept.iter().rev().take(limit).cloned().collect();
+        (newest, self.told.subscribe())
+    }
+
+    /// Forgets a user who was erased: what they did and what was done to them.
+    pub fn forget(&self, user: UserId) {
+        let id = user.to_string();
+        let concerns = |row: &LoggedActivity| {
+            let row = &row.activity;
+            let is_target =
+                row.target_type.as_deref() == Some("user") && row.target_id.as_deref() == Some(&id);
+            row.user_id == user || is_target
+        };
+        self.rows.lock().retain(|row| !concerns(row));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Activity, ActivityId, Timestamp, Username};
+
+    fn row(user: i64, target: Option<&str>, at: i64) -> LoggedActivity {
+        let timestamp = Timestamp::from_millis(at);
+        LoggedActivity {
+            username: Username::from_stored("ann"),
+            activity: Activity {
+                id: ActivityId::new(timestamp),
+                user_id: UserId(user),
+                action: "x".into(),
+                target_type: target.map(|_| "user".into()),
+                target_id: target.map(str::to_owned),
+                metadata: None,
+                ip_address: None,
+                device_type: None,
+                country_code: None,
+                region: None,
+                timestamp,
+            },
+        }
+    }
+
+    fn times(rows: &[Arc<LoggedActivity>]) -> Vec<i64> {
+        rows.iter()
+            .map(|row| row.activity.timestamp.as_millis())
+            .collect()
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_told_once() {
+        let recent = Recent::default();
+        recent.add((0..1_005).map(|at| row(1, None, at)));
+        assert_eq!(recent.newest(usize::MAX).len(), KEPT);
+        assert_eq!(times(&recent.newest(2)), [1_004, 1_003]);
+        let (newest, mut told) = recent.subscribe(1);
+        assert_eq!(times(&newest), [1_004]);
+        recent.add([row(1, None, 2_000)]);
+        let next = told.try_recv().expect("the new one");
+        assert_eq!(next.activity.timestamp.as_millis(), 2_000);
+        assert!(told.try_recv().is_err(), "and nothing else");
+    }
+
+    #[test]
+    fn who_is_erased_is_forgotten() {
+        let recent = Recent::default();
+        recent.add([row(1, None, 1), row(2, Some("1"), 2), row(2, Some("11"), 3)]);
+        recent.forget(UserId(1));
+        assert_eq!(times(&recent.newest(9)), [3]);
+    }
+}
