@@ -1,5 +1,6 @@
 //! The API as a client sees it, without a socket. What the services do behind it is tested beside them.
 
+mod activities;
 mod bulk;
 mod failures;
 mod flows;

@@ -5,6 +5,7 @@
 //! later must be what comes next.
 
 mod account;
+mod activities;
 mod auth;
 mod failures;
 mod harness;
