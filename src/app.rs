@@ -2,6 +2,7 @@
 
 use crate::activity::{ActivityService, Rules as ActivityRules};
 use crate::auth::client::ClientRules;
+use crate::auth::geo::Geo;
 use crate::auth::jwt::{MIN_SECRET_BYTES, Rules};
 use crate::auth::keys::KeySource;
 use crate::auth::social::{ProviderSettings, SocialSettings};
@@ -17,6 +18,7 @@ use crate::tasks::Tasks;
 use anyhow::Context as _;
 use poem::Endpoint;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -68,6 +70,8 @@ impl App {
     /// # Errors
     /// As [`App::start`].
     pub async fn start_with(config: &Config, clock: Clock) -> anyhow::Result<Self> {
+        // Before the database, which a wrong setting is not to create.
+        let client_rules = client_rules(config)?;
         let (store, lock) = open(config)?;
         let auth = Auth::new(store.clone(), clock.clone(), auth_settings(config));
         let presence =
@@ -78,11 +82,6 @@ impl App {
         };
         let activity = ActivityService::new(store.clone(), clock.clone(), rules);
         let counters = RealtimeCounters::default();
-        let client_rules = ClientRules {
-            trusted_proxies: config.trusted_proxies.clone(),
-            ip_privacy: config.ip_privacy,
-            country_header: None,
-        };
         let tasks = Tasks::new();
         start_keys(&tasks, &auth).await?;
         let boot = if store.is_read_only() {
@@ -202,6 +201,29 @@ fn open(config: &Config) -> anyhow::Result<(Store, Option<Lock>)> {
         Some(error) if !store.is_read_only() => Err(error.into()),
         _ => Ok((store, lock)),
     }
+}
+
+fn client_rules(config: &Config) -> anyhow::Result<ClientRules> {
+    if config.country_header.is_some() && config.trusted_proxies.is_empty() {
+        warn!(
+            "country_header is believed of trusted proxies alone, and trusted_proxies names none"
+        );
+    }
+    let open = |path: &PathBuf| {
+        Geo::open(path).map_err(|error| {
+            anyhow::anyhow!(
+                "cannot use the database of addresses {}: {error}; set --geoip to a file in the MaxMind format (.mmdb) or \
+                 leave it out",
+                path.display()
+            )
+        })
+    };
+    Ok(ClientRules {
+        trusted_proxies: config.trusted_proxies.clone(),
+        ip_privacy: config.ip_privacy,
+        country_header: config.country_header.clone(),
+        geo: config.geoip.as_ref().map(open).transpose()?.map(Arc::new),
+    })
 }
 
 fn auth_settings(config: &Config) -> AuthSettings {

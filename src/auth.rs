@@ -20,6 +20,7 @@ pub mod attempts;
 mod cache;
 pub mod client;
 mod epochs;
+pub mod geo;
 mod identity;
 pub mod jwt;
 pub mod keys;

@@ -20,6 +20,7 @@ pub use value::{LogFormat, Origin};
 
 pub use crate::model::{Audience, IpPrivacy, JwtSub, KeysUrl, Secret};
 use crate::store::Durability;
+use http::HeaderName;
 use ipnet::IpNet;
 use std::fmt;
 use std::net::SocketAddr;
@@ -211,6 +212,10 @@ settings! {
     cors_origin: Vec<Origin> = "", "ORIGIN";
     #[doc = "Address or network of a proxy whose forwarding headers count; repeatable"]
     trusted_proxies: Vec<IpNet> = "", "NETWORK";
+    #[doc = "Database of addresses in the MaxMind format (.mmdb), for country and region"]
+    geoip: Option<PathBuf> = "", "FILE";
+    #[doc = "Header in which a trusted proxy names the country"]
+    country_header: Option<HeaderName> = "", "NAME";
     #[doc = "What is kept of IP addresses"]
     ip_privacy: IpPrivacy = "full", "WORD";
     #[doc = "Only the known actions are logged; without, any other word is taken as it is"]

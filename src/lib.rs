@@ -10,6 +10,7 @@
 //! | [`store`] | SQLite behind domain verbs: one writer with group commit, many readers |
 //! | [`bus`] | publish and subscribe to presence transitions |
 //! | [`presence`] | who is connected, who watches whom, grace, sessions, the one privacy function |
+//! | [`activity`] | the activity log: what may be logged, what the server logs by itself, the newest rows |
 //! | [`auth`] | passwords, opaque tokens, API keys, host JWTs |
 //! | [`realtime`] | one connection's life: raw WebSocket and Socket.IO over the same outbox |
 //! | [`http`] | the JSON API |

@@ -1,13 +1,15 @@
 //! Who is at the other end of a request: address, device type, country, User-Agent.
 //!
 //! The full address is for limits only and is never stored; [`ClientInfo`] holds what may be stored, as private as
-//! the settings ask. A database of addresses for country and region is not looked into here.
+//! the settings ask.
 
+use super::geo::{Geo, Place};
 use crate::model::{ClientInfo, DeviceType, IpPrivacy};
 use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName, USER_AGENT};
 use ipnet::IpNet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 mod forwarded;
 
@@ -23,6 +25,8 @@ pub struct ClientRules {
     pub ip_privacy: IpPrivacy,
     /// The header in which a trusted proxy names the country (`--country-header`).
     pub country_header: Option<HeaderName>,
+    /// Where addresses are (`--geoip`); a trusted proxy's word on the country goes before it.
+    pub geo: Option<Arc<Geo>>,
 }
 
 impl Default for ClientRules {
@@ -32,6 +36,7 @@ impl Default for ClientRules {
             trusted_proxies: Vec::new(),
             ip_privacy: IpPrivacy::Full,
             country_header: None,
+            geo: None,
         }
     }
 }
@@ -70,13 +75,14 @@ impl Client {
         let device_type = handshake
             .or_else(|| device_header(headers))
             .or_else(|| user_agent.as_deref().and_then(device_of_user_agent));
+        let place = place(headers, peer, address, rules);
         Self {
             address,
             info: ClientInfo {
                 device_type,
                 ip_address: rules.ip_privacy.apply(address),
-                country_code: country(headers, peer, rules),
-                region: None,
+                country_code: place.country_code,
+                region: place.region,
                 user_agent,
             },
         }
@@ -107,6 +113,20 @@ pub fn address(headers: &HeaderMap, peer: IpAddr, rules: &ClientRules) -> IpAddr
         }
     }
     client
+}
+
+/// Where the client is. The full address is looked up, whatever of it is stored; what it is looked up in need not agree
+/// with the proxy, whose country then stands without a region.
+fn place(headers: &HeaderMap, peer: IpAddr, address: IpAddr, rules: &ClientRules) -> Place {
+    let found = rules.geo.as_ref().map(|geo| geo.locate(address));
+    let found = found.unwrap_or_default();
+    match country(headers, peer, rules) {
+        named @ Some(_) if named != found.country_code => Place {
+            country_code: named,
+            region: None,
+        },
+        _ => found,
+    }
 }
 
 fn country(headers: &HeaderMap, peer: IpAddr, rules: &ClientRules) -> Option<String> {

@@ -24,7 +24,7 @@ fn failure(text: &str, variables: &[(&str, &str)]) -> String {
 }
 
 /// One key of each type of value: key, then the value as text and as TOML for file, environment and flag.
-const EACH_TYPE: [(&str, [&str; 3]); 11] = [
+const EACH_TYPE: [(&str, [&str; 3]); 12] = [
     ("listen", ["10.0.0.1:1", "10.0.0.2:2", "[::1]:0"]),
     ("database", ["a.db", "b.db", "c.db"]),
     ("durability", ["normal", "full", "normal"]),
@@ -42,6 +42,7 @@ const EACH_TYPE: [(&str, [&str; 3]); 11] = [
     ),
     ("cors_origin", ["http://a", "http://b", "http://c"]),
     ("trusted_proxies", ["10.0.0.0/8", "10.0.0.2", "fd00::/8"]),
+    ("country_header", ["cf-ipcountry", "x-country", "x-c"]),
     ("log_level", ["warn", "debug", "lastseen=trace,info"]),
 ];
 
@@ -197,6 +198,7 @@ fn bad_values_name_their_source_and_key() {
         "cors_origin = [\"http://a/b\"]",
         "trusted_proxies = [\"10.0.0.0/33\"]",
         "audience = \"all\"",
+        "country_header = \"x country\"",
         "log_level = \"a=b=c\"",
     ] {
         let key = text.split(' ').next().expect("a key");

@@ -2,6 +2,7 @@
 
 use crate::model::{Audience, IpPrivacy, JwtSub, KeysUrl};
 use crate::store::Durability;
+use http::HeaderName;
 use ipnet::IpNet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -204,6 +205,17 @@ impl Value for IpNet {
         } else {
             self.to_string().into()
         }
+    }
+}
+
+impl Value for HeaderName {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map_err(|_| format!("must be the name of a header such as CF-IPCountry, not {text:?}"))
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        self.as_str().into()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The activity log over the network: what the server logs, what is sent to it, and what a stop or a restart leaves.
 
-use crate::harness::{Answer, Http, Server, now, soon};
+use crate::harness::{Answer, Client, Http, Server, Transport, now, places, soon};
 use lastseen::model::{Clock, KeyRole};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -176,4 +176,34 @@ async fn only_known_actions_where_that_is_asked() {
     log(&ann.http, None, &json!({"action": "video_posted"}))
         .await
         .data(201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_people_are_is_kept_with_what_they_do() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("places.mmdb");
+    let rows = [("127.0.0.0/8", "NP", &["Bagmati", "Kathmandu"][..])];
+    std::fs::write(&path, places::database(&rows)).expect("written");
+    let server = Server::with(|config| {
+        config.geoip = Some(path);
+        config.ip_privacy = lastseen::model::IpPrivacy::Truncated;
+    })
+    .await;
+    let ann = server.user("ann").await;
+    log(&ann.http, None, &json!({"action": "x"}))
+        .await
+        .data(201);
+    let place = "SELECT country_code || ' ' || region || ' ' || ip_address FROM user_activity_logs";
+    assert_eq!(server.read::<String>(place), "NP Bagmati 127.0.0.0");
+    // A key tells for others, and of itself nothing is taken.
+    let key = server.key("service", KeyRole::Service).await;
+    let service = Http::new(server.address, &key);
+    let sent = json!({"action": "y", "userId": ann.id, "ipAddress": "203.0.113.9"});
+    log(&service, None, &sent).await.data(201);
+    let place = "SELECT ifnull(country_code, 'none') || ' ' || ip_address FROM user_activity_logs WHERE action = 'y'";
+    assert_eq!(server.read::<String>(place), "none 203.0.113.0");
+    let connected = Client::connect(&server, Transport::Raw, &ann).await;
+    let country = "SELECT group_concat(country_code) FROM sessions";
+    server.reads(country, Some("NP".to_owned())).await;
+    drop(connected);
 }

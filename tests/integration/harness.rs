@@ -3,6 +3,7 @@
 pub mod client;
 pub mod http;
 pub mod issuer;
+pub mod places;
 pub mod process;
 pub mod server;
 pub mod signer;

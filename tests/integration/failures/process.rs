@@ -73,6 +73,14 @@ async fn settings_that_are_wrong_are_named() {
     let secret = directory.path().join("secret");
     let line = refused(&database, &["--jwt-secret-file", text(&secret)]).await;
     assert!(line.contains(text(&secret)), "{line}");
+    let places = directory.path().join("places.mmdb");
+    for content in [None, Some("no database")] {
+        if let Some(content) = content {
+            std::fs::write(&places, content).expect("written");
+        }
+        let line = refused(&database, &["--geoip", text(&places)]).await;
+        assert!(line.contains(text(&places)), "{line}");
+    }
     assert!(!database.exists(), "nothing was made");
     // A secret that others may read is a warning.
     std::fs::write(&secret, "a secret of at least thirty-two bytes").expect("written");
