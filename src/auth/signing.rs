@@ -15,6 +15,23 @@ use std::time::Duration;
 /// How long an address that signed in to an account stays known to it.
 const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// An account that may be created: checked, and its password hashed.
+#[derive(Debug)]
+pub struct PreparedAccount {
+    username: Username,
+    password_hash: String,
+    profile: ProfileFields,
+    origin: Origin,
+    place: Place,
+}
+
+/// Somebody whose password was right.
+#[derive(Clone, Copy, Debug)]
+pub struct Proven {
+    user: UserId,
+    origin: Origin,
+}
+
 impl Auth {
     /// Creates an account and signs it in. Only a *taken* name or address counts as a failed attempt of `address`:
     /// it is the answer that tells about others' accounts. Wrong fields tell nothing and cost nothing.
@@ -29,6 +46,19 @@ impl Auth {
         from: &ClientInfo,
         address: IpAddr,
     ) -> Result<SignedIn> {
+        let prepared = self.prepare_account(new_account, address).await?;
+        self.create_account(prepared, from).await
+    }
+
+    /// The first part of [`Auth::sign_up`]: what takes long and may be given up when the client goes away.
+    ///
+    /// # Errors
+    /// As [`Auth::sign_up`], but for what is taken.
+    pub async fn prepare_account(
+        &self,
+        new_account: NewAccount,
+        address: IpAddr,
+    ) -> Result<PreparedAccount> {
         if self.0.settings.jwt_sub == JwtSub::Id {
             return Err(Error::forbidden(
                 "accounts are created by the host application",
@@ -44,6 +74,31 @@ impl Auth {
         let origin = Origin::from(address);
         let place = self.place_of(origin).await?;
         let password_hash = self.0.hasher.hash(&new_account.password).await?;
+        Ok(PreparedAccount {
+            username,
+            password_hash,
+            profile: new_account.profile,
+            origin,
+            place,
+        })
+    }
+
+    /// The rest of [`Auth::sign_up`]: what is written.
+    ///
+    /// # Errors
+    /// As [`Auth::sign_up`].
+    pub async fn create_account(
+        &self,
+        prepared: PreparedAccount,
+        from: &ClientInfo,
+    ) -> Result<SignedIn> {
+        let PreparedAccount {
+            username,
+            password_hash,
+            profile,
+            origin,
+            place,
+        } = prepared;
         // What can fail, fails before there is an account.
         let key = *self.address_key().await?;
         let (token, new) = self.new_sign_in(from)?;
@@ -53,7 +108,7 @@ impl Auth {
             external_id: None,
             username,
             password_hash: Some(password_hash),
-            profile: new_account.profile,
+            profile,
             role: Role::User,
             created_at: now,
         };
@@ -90,6 +145,15 @@ impl Auth {
         from: &ClientInfo,
         address: IpAddr,
     ) -> Result<SignedIn> {
+        let proven = self.prove(login, password, address).await?;
+        self.sign_in_proven(proven, from).await
+    }
+
+    /// The first part of [`Auth::sign_in`]: what takes long and may be given up when the client goes away.
+    ///
+    /// # Errors
+    /// As [`Auth::sign_in`].
+    pub async fn prove(&self, login: &str, password: &str, address: IpAddr) -> Result<Proven> {
         let origin = Origin::from(address);
         let found = self.0.store.credentials(login).await.map_err(store_error)?;
         let (account, user, phc) = match found {
@@ -107,6 +171,15 @@ impl Auth {
             return Err(Error::WrongCredentials);
         };
         drop(place);
+        Ok(Proven { user, origin })
+    }
+
+    /// The rest of [`Auth::sign_in`]: what is written.
+    ///
+    /// # Errors
+    /// As [`Auth::sign_in`].
+    pub async fn sign_in_proven(&self, proven: Proven, from: &ClientInfo) -> Result<SignedIn> {
+        let Proven { user, origin } = proven;
         match self.begin_sign_in(user, from, origin).await {
             // Erased since the password was checked.
             Err(Error::NotFound(_)) => Err(Error::WrongCredentials),

@@ -106,10 +106,11 @@ impl AuthApi {
                 email: new.email,
             },
         };
+        let ClientOf(Client { info, address }) = from;
+        let prepared = self.0.auth.prepare_account(account, address).await?;
         let services = self.0.clone();
         let work = async move {
-            let ClientOf(Client { info, address }) = from;
-            let signed_in = services.auth.sign_up(account, &info, address).await?;
+            let signed_in = services.auth.create_account(prepared, &info).await?;
             services.signed_in(&signed_in, Method::Email, &info);
             Ok(signed_in)
         };
@@ -129,11 +130,11 @@ impl AuthApi {
         let login = username
             .or(email)
             .ok_or_else(|| Error::BadRequest("username or email is required".into()))?;
+        let ClientOf(Client { info, address }) = from;
+        let proven = self.0.auth.prove(&login, &password, address).await?;
         let services = self.0.clone();
         let work = async move {
-            let ClientOf(Client { info, address }) = from;
-            let auth = &services.auth;
-            let signed_in = auth.sign_in(&login, &password, &info, address).await?;
+            let signed_in = services.auth.sign_in_proven(proven, &info).await?;
             services.signed_in(&signed_in, Method::Email, &info);
             Ok(signed_in)
         };
