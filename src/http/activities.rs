@@ -237,7 +237,7 @@ impl<'a> ApiExtractor<'a> for Activities {
 
 /// Any JSON object.
 #[derive(Debug)]
-struct Metadata(Map<String, Value>);
+pub(super) struct Metadata(pub(super) Map<String, Value>);
 
 impl Type for Metadata {
     const IS_REQUIRED: bool = true;

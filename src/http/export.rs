@@ -8,6 +8,7 @@
 mod pages;
 
 use super::Services;
+use super::activities::Metadata;
 use super::document::Tag;
 use super::envelope::Success;
 use super::error::Failure;
@@ -57,6 +58,8 @@ pub struct Export {
     followers: Vec<ExportedPerson>,
     /// Whom one blocks, newest first.
     blocks: Vec<ExportedPerson>,
+    /// What one did, as far as it is still logged, newest first.
+    activities: Vec<ExportedActivity>,
     /// Conversations that one is in, newest first.
     conversations: Vec<ExportedConversation>,
 }
@@ -140,6 +143,39 @@ struct ExportedPerson {
     username: String,
     /// Since when.
     since: Timestamp,
+}
+
+/// Something one did.
+#[derive(Debug, Object)]
+#[oai(rename_all = "camelCase")]
+struct ExportedActivity {
+    /// The id, a UUID.
+    id: String,
+    /// What.
+    action: String,
+    /// On what kind of thing.
+    #[oai(nullable)]
+    target_type: Option<String>,
+    /// On which one.
+    #[oai(nullable)]
+    target_id: Option<String>,
+    /// More about it.
+    #[oai(nullable)]
+    metadata: Option<Metadata>,
+    /// `ios`, `android` or `web`.
+    #[oai(nullable)]
+    device_type: Option<DeviceType>,
+    /// The address, as far as it is kept.
+    #[oai(nullable)]
+    ip_address: Option<String>,
+    /// The country, where it is known.
+    #[oai(nullable)]
+    country_code: Option<String>,
+    /// A part of the country, where it is known.
+    #[oai(nullable)]
+    region: Option<String>,
+    /// When.
+    timestamp: Timestamp,
 }
 
 /// Somebody in a conversation.

@@ -1,16 +1,20 @@
 //! The text of an export, chunk by chunk: which part comes next, and what stands between the parts.
 
 use super::{
-    ExportedConversation, ExportedIdentity, ExportedParticipant, ExportedPerson, ExportedSession,
-    ExportedSignIn, Place,
+    ExportedActivity, ExportedConversation, ExportedIdentity, ExportedParticipant, ExportedPerson,
+    ExportedSession, ExportedSignIn, Place,
 };
 use crate::error::Result;
 use crate::http::Services;
+use crate::http::activities::Metadata;
 use crate::http::sign_ins::last_used;
 use crate::http::wire::{Message, OwnProfile};
-use crate::model::{ConversationId, SessionRow, Timestamp, UserId};
+use crate::model::{
+    Activity, ActivityId, ConversationId, LoggedActivity, SessionRow, Timestamp, UserId,
+};
 use crate::store::{
-    ConversationRow, IdentitySummary, Page, Relation, RelationRow, SessionCursor, SignInSummary,
+    ActivityFilter, ActivityPlace, ConversationRow, IdentitySummary, Page, Relation, RelationRow,
+    SessionCursor, SignInSummary,
 };
 use bytes::Bytes;
 use futures_util::Stream;
@@ -32,16 +36,18 @@ enum List {
     SignIns,
     Sessions,
     Relation(Relation),
+    Activities,
     Conversations,
 }
 
 /// The lists, by their keys, in the order they are written.
-const LISTS: [(&str, List); 6] = [
+const LISTS: [(&str, List); 7] = [
     ("signIns", List::SignIns),
     ("sessions", List::Sessions),
     ("following", List::Relation(Relation::Following)),
     ("followers", List::Relation(Relation::Followers)),
     ("blocks", List::Relation(Relation::Blocks)),
+    ("activities", List::Activities),
     ("conversations", List::Conversations),
 ];
 
@@ -50,20 +56,28 @@ const LISTS: [(&str, List); 6] = [
 enum Cursor {
     Row(i64),
     Session(SessionCursor),
+    Activity(ActivityId),
 }
 
 impl Cursor {
     fn row(self) -> Option<i64> {
         match self {
             Self::Row(id) => Some(id),
-            Self::Session(_) => None,
+            Self::Session(_) | Self::Activity(_) => None,
         }
     }
 
     fn session(self) -> Option<SessionCursor> {
         match self {
             Self::Session(cursor) => Some(cursor),
-            Self::Row(_) => None,
+            Self::Row(_) | Self::Activity(_) => None,
+        }
+    }
+
+    fn activity(self) -> Option<ActivityId> {
+        match self {
+            Self::Activity(id) => Some(id),
+            Self::Row(_) | Self::Session(_) => None,
         }
     }
 }
@@ -203,6 +217,18 @@ impl Pages {
                 let entry = |row| json(&person(row));
                 (rows.into_iter().map(entry).collect(), next.map(Cursor::Row))
             }
+            List::Activities => {
+                let own = ActivityFilter {
+                    user_id: Some(user),
+                    ..ActivityFilter::default()
+                };
+                let before = after.and_then(Cursor::activity);
+                let place = before.map_or(ActivityPlace::Offset(0), ActivityPlace::Before);
+                let page = store.activities(own, place, ROWS, false).await?;
+                let entry = |row: LoggedActivity| json(&activity(row.activity));
+                let items: Vec<_> = page.activities.into_iter().map(entry).collect();
+                (items, page.next.map(Cursor::Activity))
+            }
             List::Conversations => {
                 let (rows, after) = store.own_conversations(user, page).await?;
                 let left = rows.into_iter();
@@ -340,6 +366,23 @@ fn session(row: SessionRow) -> ExportedSession {
         started_at: row.started_at,
         ended_at: row.ended.map(|(at, _)| at),
         end_reason: row.ended.map(|(_, reason)| reason),
+    }
+}
+
+fn activity(row: Activity) -> ExportedActivity {
+    let metadata = row.metadata.as_deref();
+    let metadata = metadata.and_then(|text| serde_json::from_str(text).ok());
+    ExportedActivity {
+        id: row.id.to_string(),
+        action: row.action,
+        target_type: row.target_type,
+        target_id: row.target_id,
+        metadata: metadata.map(Metadata),
+        device_type: row.device_type,
+        ip_address: row.ip_address,
+        country_code: row.country_code,
+        region: row.region,
+        timestamp: row.timestamp,
     }
 }
 

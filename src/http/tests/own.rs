@@ -146,6 +146,10 @@ async fn crowd(world: &World, me: UserId) -> usize {
 async fn an_export_of_much_is_whole() {
     let world = World::new().await;
     let people = crowd(&world, UserId(1)).await;
+    let did = |index: usize| json!({"action": "x", "metadata": {"n": index}});
+    let did: Vec<_> = (0..250).map(did).collect();
+    let logged = world.call("POST", "/activities", &world.ann, json!(did));
+    let logged = logged.await.data(201);
     let answer = world.get("/users/me/export", &world.ann).await;
     let file = answer.header("content-disposition");
     assert_eq!(file, "attachment; filename=\"lastseen-Ann.json\"");
@@ -163,6 +167,12 @@ async fn an_export_of_much_is_whole() {
     }
     assert_eq!(list("signIns").len(), 1);
     assert!(list("blocks").is_empty() && list("sessions").is_empty());
+    let activities = list("activities");
+    let mut ids: Vec<_> = activities.iter().map(|a| a["id"].clone()).collect();
+    ids.reverse();
+    assert_eq!(json!(ids), logged["ids"]);
+    assert_eq!(activities[0]["metadata"], json!({"n": 249}));
+    assert_eq!(activities[0]["timestamp"], world.clock.now().to_string());
     let conversations = list("conversations");
     assert_eq!(conversations.len(), people);
     let mut ids: Vec<_> = conversations
