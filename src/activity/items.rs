@@ -97,10 +97,21 @@ pub(super) async fn check(
             Err(error) => bad.push((index, error)),
         }
     }
-    if bad.is_empty() {
-        Ok(rows)
-    } else {
-        Err(Error::InvalidItems(bad))
+    if !bad.is_empty() {
+        return Err(Error::InvalidItems(bad));
+    }
+    put_in_order(&mut rows);
+    Ok(rows)
+}
+
+/// Rows of one millisecond are in the log as they were sent, whatever ids others were given in between.
+fn put_in_order(rows: &mut [LoggedActivity]) {
+    let mut ids: Vec<_> = rows.iter().map(|row| row.activity.id).collect();
+    ids.sort_unstable();
+    let mut by_time: Vec<_> = rows.iter_mut().map(|row| &mut row.activity).collect();
+    by_time.sort_by_key(|row| row.timestamp);
+    for (row, id) in by_time.into_iter().zip(ids) {
+        row.id = id;
     }
 }
 

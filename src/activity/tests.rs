@@ -385,6 +385,30 @@ async fn whoever_is_erased_takes_their_kept_answers_along() {
 }
 
 #[tokio::test]
+async fn a_batch_is_in_the_log_as_it_was_sent() {
+    let bench = Bench::new().await;
+    let at = |millis: i64| NewActivity {
+        timestamp: Some(Timestamp::from_millis(millis).to_string()),
+        ..of(bench.ann, &format!("at{millis}"))
+    };
+    let sent: Vec<_> = (0..300).map(|index| at(5 - index % 3)).collect();
+    let logged = bench.service.log(&KEY, sent, None).await.expect("logged");
+    let mut rows = bench.rows().await;
+    rows.reverse();
+    let of_time = |millis: i64| {
+        let ids = logged.ids.iter();
+        ids.filter(move |id| id.timestamp().as_millis() == millis)
+    };
+    let expected: Vec<_> = (3..=5).flat_map(of_time).copied().collect();
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    assert_eq!(ids, expected);
+    for row in &rows {
+        assert_eq!(row.action, format!("at{}", row.timestamp.as_millis()));
+        assert!(row.id.is_of(row.timestamp));
+    }
+}
+
+#[tokio::test]
 async fn strict_actions_are_the_known_ones() {
     let bench = Bench::new().await;
     let rules = Rules {
