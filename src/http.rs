@@ -131,8 +131,8 @@ impl Services {
     async fn erase_user(&self, user: UserId) -> Result<()> {
         let was_there = self.presence.erase_user(user).await;
         self.auth.forget_user(user);
-        self.activity.recent().forget(user);
         if was_there? {
+            self.activity.recent().forget(user);
             Ok(())
         } else {
             Err(Error::NotFound("user"))

@@ -12,16 +12,25 @@ const KEPT: usize = 1_000;
 /// Rows that wait for a subscriber who is slow; one who is slower misses the oldest and is told how many.
 const WAITING: usize = 1_024;
 
+/// Users remembered as erased: a row of theirs may be committed before that and added after it.
+const ERASED: usize = 256;
+
 /// The newest activities that this process has committed, in the order in which their commits were answered.
 pub struct Recent {
-    rows: Mutex<VecDeque<Arc<LoggedActivity>>>,
+    kept: Mutex<Kept>,
     told: broadcast::Sender<Arc<LoggedActivity>>,
+}
+
+#[derive(Default)]
+struct Kept {
+    rows: VecDeque<Arc<LoggedActivity>>,
+    erased: VecDeque<UserId>,
 }
 
 impl Default for Recent {
     fn default() -> Self {
         Self {
-            rows: Mutex::default(),
+            kept: Mutex::default(),
             told: broadcast::channel(WAITING).0,
         }
     }
@@ -30,8 +39,12 @@ impl Default for Recent {
 impl Recent {
     /// Adds what is committed and tells the subscribers.
     pub(super) fn add(&self, rows: impl IntoIterator<Item = LoggedActivity>) {
-        let mut kept = self.rows.lock();
+        let mut kept = self.kept.lock();
+        let Kept { rows: kept, erased } = &mut *kept;
         for row in rows.into_iter().map(Arc::new) {
+            if erased.iter().any(|user| concerns(&row, *user)) {
+                continue;
+            }
             if kept.len() == KEPT {
                 kept.pop_front();
             }
@@ -43,8 +56,8 @@ impl Recent {
 
     /// The newest `limit`, newest first.
     pub fn newest(&self, limit: usize) -> Vec<Arc<LoggedActivity>> {
-        let kept = self.rows.lock();
-        kept.iter().rev().take(limit).cloned().collect()
+        let kept = self.kept.lock();
+        kept.rows.iter().rev().take(limit).cloned().collect()
     }
 
     /// The newest `limit`, newest first, and everything that comes after them, nothing lost in between.
@@ -55,22 +68,27 @@ impl Recent {
         Vec<Arc<LoggedActivity>>,
         broadcast::Receiver<Arc<LoggedActivity>>,
     ) {
-        let kept = self.rows.lock();
-        let newest = kept.iter().rev().take(limit).cloned().collect();
+        let kept = self.kept.lock();
+        let newest = kept.rows.iter().rev().take(limit).cloned().collect();
         (newest, self.told.subscribe())
     }
 
     /// Forgets a user who was erased: what they did and what was done to them.
     pub fn forget(&self, user: UserId) {
-        let id = user.to_string();
-        let concerns = |row: &LoggedActivity| {
-            let row = &row.activity;
-            let is_target =
-                row.target_type.as_deref() == Some("user") && row.target_id.as_deref() == Some(&id);
-            row.user_id == user || is_target
-        };
-        self.rows.lock().retain(|row| !concerns(row));
+        let mut kept = self.kept.lock();
+        kept.rows.retain(|row| !concerns(row, user));
+        if kept.erased.len() == ERASED {
+            kept.erased.pop_front();
+        }
+        kept.erased.push_back(user);
     }
+}
+
+/// Whether it is something that `user` did or that was done to them.
+fn concerns(row: &LoggedActivity, user: UserId) -> bool {
+    let row = &row.activity;
+    let target = || row.target_id.as_ref()?.parse().ok();
+    row.user_id == user || row.target_type.as_deref() == Some("user") && target() == Some(user)
 }
 
 #[cfg(test)]
@@ -124,5 +142,8 @@ mod tests {
         recent.add([row(1, None, 1), row(2, Some("1"), 2), row(2, Some("11"), 3)]);
         recent.forget(UserId(1));
         assert_eq!(times(&recent.newest(9)), [3]);
+        // What was committed before that and comes after it.
+        recent.add([row(1, None, 4), row(2, Some("1"), 5), row(2, None, 6)]);
+        assert_eq!(times(&recent.newest(9)), [6, 3]);
     }
 }
