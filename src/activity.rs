@@ -5,7 +5,7 @@
 //! [`Recent`], from which a live view is fed. Who is sending, and the answer's shape, is the handlers'.
 
 pub mod actions;
-mod items;
+pub mod items;
 mod recent;
 mod recorder;
 mod running;

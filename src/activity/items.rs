@@ -213,10 +213,10 @@ impl NewActivity {
         let place = match author {
             Author::User { client, .. } => client.clone(),
             Author::Key(_) => ClientInfo {
-                ip_address: address(self.ip_address, rules.ip_privacy)?,
+                ip_address: address(self.ip_address.as_deref(), rules.ip_privacy)?,
                 device_type: self.device_type,
-                country_code: self.country_code.map(country).transpose()?,
-                region: self.region.map(region).transpose()?,
+                country_code: self.country_code.as_deref().map(country).transpose()?,
+                region: self.region.as_deref().map(region).transpose()?,
                 user_agent: None,
             },
         };
@@ -264,6 +264,7 @@ impl NewActivity {
     }
 }
 
+/// From 1970 to five minutes ahead.
 fn timestamp(text: &str, now: Timestamp) -> Result<Timestamp, FieldError> {
     let wrong = |message| FieldError::new("timestamp", message);
     let at = Timestamp::parse_rfc3339(text).map_err(|_| wrong("must be an RFC 3339 time"))?;
@@ -273,7 +274,11 @@ fn timestamp(text: &str, now: Timestamp) -> Result<Timestamp, FieldError> {
     Ok(at)
 }
 
-fn address(text: Option<String>, privacy: IpPrivacy) -> Result<Option<String>, FieldError> {
+/// Checks an address; what is kept of it.
+///
+/// # Errors
+/// When it is none.
+pub fn address(text: Option<&str>, privacy: IpPrivacy) -> Result<Option<String>, FieldError> {
     let Some(text) = text else { return Ok(None) };
     let address: IpAddr = text
         .parse()
@@ -281,7 +286,11 @@ fn address(text: Option<String>, privacy: IpPrivacy) -> Result<Option<String>, F
     Ok(privacy.apply(address))
 }
 
-fn country(text: String) -> Result<String, FieldError> {
+/// Checks a country and writes it in capitals.
+///
+/// # Errors
+/// When it is not two letters.
+pub fn country(text: &str) -> Result<String, FieldError> {
     if text.len() == 2 && text.bytes().all(|b| b.is_ascii_alphabetic()) {
         return Ok(text.to_ascii_uppercase());
     }
@@ -291,7 +300,11 @@ fn country(text: String) -> Result<String, FieldError> {
     ))
 }
 
-fn region(text: String) -> Result<String, FieldError> {
-    validate::text("region", &text, 1, MAX_REGION)?;
-    Ok(text)
+/// Checks a region.
+///
+/// # Errors
+/// When it is empty or too long.
+pub fn region(text: &str) -> Result<String, FieldError> {
+    validate::text("region", text, 1, MAX_REGION)?;
+    Ok(text.to_owned())
 }

@@ -3,7 +3,8 @@
 use super::history::{self, Reading, Scalar};
 use super::rows::{Row, Rules, Written, from_json};
 use super::text::{Columns, Record};
-use crate::model::{Activity, ActivityId, UserId};
+use crate::activity::{actions, items};
+use crate::model::{Activity, ActivityId, FieldError, UserId};
 use crate::store::{self, ActivityImport, CatchUp, Store};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -126,20 +127,40 @@ impl<'a> From<JsonFields<'a>> for Fields<'a> {
 impl Fields<'_> {
     fn check(self, reading: &mut Reading) -> Result<ActivityRow, String> {
         let user = history::user(self.user_id.as_deref(), self.username.as_deref())?;
+        let wrong = |error: FieldError| error.to_string();
         let action = self.action.as_deref().ok_or("action is missing")?;
+        let known = actions::check_name(action, reading.strict_actions).map_err(wrong)?;
+        let target_type = self.target_type.map(Cow::into_owned);
+        let metadata = match self.metadata.as_deref() {
+            Some(text) => {
+                let metadata = serde_json::from_str(text)
+                    .map_err(|_| "metadata must be a JSON object".to_owned())?;
+                Some(actions::check_metadata(known, &metadata).map_err(wrong)?)
+            }
+            None => None,
+        };
         let timestamp = reading.time("timestamp", self.timestamp.as_deref())?;
         let mut activity = Activity {
             // Both are found out below and when it is written.
             id: ActivityId::of(timestamp, [0; 16]),
             user_id: UserId(0),
             action: action.to_owned(),
-            target_type: history::text("targetType", self.target_type.as_deref(), 30)?,
-            target_id: history::text("targetId", self.target_id.as_deref(), 100)?,
-            metadata: self.metadata.map(Cow::into_owned),
+            target_type: actions::check_target_type(known, target_type).map_err(wrong)?,
+            target_id: history::text(
+                "targetId",
+                self.target_id.as_deref(),
+                actions::MAX_TARGET_ID,
+            )?,
+            metadata,
             ip_address: reading.address(self.ip_address.as_deref())?,
             device_type: history::device_type(self.device_type.as_deref())?,
             country_code: history::country(self.country_code.as_deref())?,
-            region: history::text("region", self.region.as_deref(), 100)?,
+            region: self
+                .region
+                .as_deref()
+                .map(items::region)
+                .transpose()
+                .map_err(wrong)?,
             timestamp,
         };
         let whose = history::user_text(&user);

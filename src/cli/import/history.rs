@@ -1,6 +1,7 @@
 //! What rows of the activity log and sessions have in common: whose they are, when they were, and ids that are the
 //! same each time the same file is imported.
 
+use crate::activity::items;
 use crate::config::Config;
 use crate::model::{
     ActivityId, Clock, DeviceType, IpPrivacy, Timestamp, UserId, Username, validate,
@@ -8,7 +9,6 @@ use crate::model::{
 use crate::store::{Ordinals, UserKey};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use std::net::IpAddr;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -19,6 +19,8 @@ const AHEAD: Duration = Duration::from_secs(5 * 60);
 pub(super) struct Reading {
     /// What is kept of addresses.
     ip_privacy: IpPrivacy,
+    /// Only known actions are taken.
+    pub(super) strict_actions: bool,
     /// When the import began.
     pub(super) now: Timestamp,
     ordinals: Option<Ordinals>,
@@ -47,6 +49,7 @@ impl Reading {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             ip_privacy: config.ip_privacy,
+            strict_actions: config.strict_actions,
             now: Clock::system().now(),
             ordinals: None,
             span: None,
@@ -77,13 +80,7 @@ impl Reading {
 
     /// What is kept of an address.
     pub(super) fn address(&self, text: Option<&str>) -> Result<Option<String>, String> {
-        let Some(text) = text else {
-            return Ok(None);
-        };
-        let address: IpAddr = text
-            .parse()
-            .map_err(|_| "ipAddress must be an IPv4 or IPv6 address")?;
-        Ok(self.ip_privacy.apply(address))
+        items::address(text, self.ip_privacy).map_err(|error| error.to_string())
     }
 
     /// The id of a row of `at`: the one it has, if that is a UUIDv7 of `at`. Another one gives, with the time, always
@@ -179,12 +176,8 @@ pub(super) fn device_type(text: Option<&str>) -> Result<Option<DeviceType>, Stri
 
 /// ISO 3166-1 alpha-2.
 pub(super) fn country(text: Option<&str>) -> Result<Option<String>, String> {
-    match text {
-        Some(code) if code.len() != 2 || !code.bytes().all(|b| b.is_ascii_alphabetic()) => {
-            Err("countryCode must be two letters".to_owned())
-        }
-        code => Ok(code.map(str::to_ascii_uppercase)),
-    }
+    let code = text.map(items::country).transpose();
+    code.map_err(|error| error.to_string())
 }
 
 /// An optional text of at most `max` characters.

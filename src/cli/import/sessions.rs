@@ -110,6 +110,8 @@ impl Fields {
             ip_address: reading.address(self.ip_address.as_deref())?,
             country_code: history::country(self.country_code.as_deref())?,
             user_agent: history::text("userAgent", self.user_agent.as_deref(), 512)?,
+            // Sessions have none.
+            region: None,
         };
         let whose = history::user_text(&user);
         let end = ended_at.to_string();

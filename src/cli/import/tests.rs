@@ -318,10 +318,10 @@ fn sessions_bring_counts_peaks_and_last_seen() {
     bench.import("users", "u.csv", USERS, &[]);
     // Two devices of ann are one person; bob comes when she has just left one of them.
     let text = b"username,startedAt,endedAt,endReason,deviceType\n\
-        ann,1082040000,1082040600,lost,ios\n\
-        ann,1082040300,1082041800,,web\n\
-        bob,1082040600,1082040900,,\n\
-        bob,1082041800,1082041860,,\n\
+        ann,1082039400,1082040000,lost,ios\n\
+        ann,1082039700,1082041200,,web\n\
+        bob,1082040000,1082040300,,\n\
+        bob,1082041200,1082041260,,\n\
         ann,1082127600,1082127600,,\n";
     let first = bench.import("sessions", "s.csv", text, &[]);
     assert_eq!(first, (true, [5, 5, 0, 0], vec![]));
@@ -333,7 +333,7 @@ fn sessions_bring_counts_peaks_and_last_seen() {
         let tally = tally.await.expect("a tally");
         assert_eq!(tally.tally.count, 5);
         assert_eq!(tally.duration_ms, (600 + 1500 + 300 + 60) * 1000);
-        let quarter = 1_082_040_000 / 900;
+        let quarter = 1_082_039_400 / 900;
         let peaks = store.series(crate::store::Series::Online, quarter - 1, quarter + 200);
         let expected = vec![(quarter, 2), (quarter + 1, 1), (quarter + 2, 1)];
         assert_eq!(peaks.await.expect("peaks"), expected);
