@@ -12,10 +12,12 @@ const BY_ID: &str = "SELECT id FROM users WHERE id = ?1";
 const BY_NAME: &str = "SELECT id FROM users WHERE username = ?1";
 
 /// Whose each row is, or which rows are nobody's.
+type Resolved = Result<Vec<UserId>, Vec<(usize, FieldError)>>;
+
 fn resolve<'a>(
     connection: &Connection,
     keys: impl Iterator<Item = &'a UserKey>,
-) -> Result<Result<Vec<UserId>, Vec<(usize, FieldError)>>, Fault> {
+) -> Result<Resolved, Fault> {
     let mut by_id = connection.prepare_cached(BY_ID)?;
     let mut by_name = connection.prepare_cached(BY_NAME)?;
     let mut known: HashMap<&UserKey, Option<i64>> = HashMap::new();
