@@ -18,7 +18,7 @@ pub use flags::Flags;
 pub use secret::TlsFiles;
 pub use value::{LogFormat, Origin};
 
-pub use crate::model::{Audience, IpPrivacy, JwtSub, KeysUrl, Secret};
+pub use crate::model::{Audience, IpPrivacy, JwtSub, KeysUrl, Secret, Zone};
 use crate::store::Durability;
 use http::HeaderName;
 use ipnet::IpNet;
@@ -226,6 +226,8 @@ settings! {
     body_timeout: Duration = "30s", "DURATION", some_time;
     #[doc = "A second address that answers /metrics to anyone, without TLS always"]
     metrics_listen: Option<SocketAddr> = "", "ADDRESS";
+    #[doc = "IANA name of the time zone of days and hours in analytics, where a request names none"]
+    timezone: Zone = "UTC", "ZONE";
     #[doc = "How log lines look"]
     log_format: LogFormat = "text", "WORD";
     #[doc = "What is logged: error, warn, info, debug, trace, or directives such as lastseen=debug,info"]

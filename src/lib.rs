@@ -11,6 +11,7 @@
 //! | [`bus`] | publish and subscribe to presence transitions |
 //! | [`presence`] | who is connected, who watches whom, grace, sessions, the one privacy function |
 //! | [`activity`] | the activity log: what may be logged, what the server logs by itself, the newest rows |
+//! | [`analytics`] | counts over dates and zones |
 //! | [`auth`] | passwords, opaque tokens, API keys, host JWTs |
 //! | [`realtime`] | one connection's life: raw WebSocket and Socket.IO over the same outbox |
 //! | [`http`] | the JSON API |
@@ -29,6 +30,7 @@
 //! - No write is answered before its commit.
 
 pub mod activity;
+pub mod analytics;
 pub mod app;
 pub mod auth;
 pub mod bus;

@@ -10,6 +10,7 @@ mod session;
 mod settings;
 mod time;
 mod user;
+mod zone;
 
 pub use activity::{Activity, ActivityId, LoggedActivity};
 pub use identity::{Credential, Principal, Provider, SocialIdentity, UserIdentity};
@@ -27,3 +28,4 @@ pub use user::{
     ActivityStatus, FieldError, KeyRole, Person, ProfileFields, RESERVED_USERNAMES, Role, User,
     Username, Whom, validate,
 };
+pub use zone::{LocalHour, Range, Zone};

@@ -1,6 +1,6 @@
 //! What a setting's value may be: read from text or TOML, written back in its canonical form.
 
-use crate::model::{Audience, IpPrivacy, JwtSub, KeysUrl};
+use crate::model::{Audience, IpPrivacy, JwtSub, KeysUrl, Zone};
 use crate::store::Durability;
 use http::HeaderName;
 use ipnet::IpNet;
@@ -108,6 +108,16 @@ macro_rules! word {
     )*};
 }
 word!(Audience, IpPrivacy, JwtSub, LogFormat);
+
+impl Value for Zone {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|why| format!("{why}, not {text:?}"))
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        self.name().into()
+    }
+}
 
 impl Value for Durability {
     const WORDS: &'static [&'static str] = &["full", "normal"];

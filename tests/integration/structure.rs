@@ -23,6 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("auth", &["model", "error", "store", "tasks"]),
     ("presence", &["model", "error", "store", "bus", "tasks"]),
     ("activity", &["model", "error", "store", "bus", "tasks"]),
+    ("analytics", &["model", "error", "store", "presence"]),
     // The transports. A connection speaks to services and never to the store.
     (
         "realtime",
@@ -31,7 +32,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "model", "error", "metrics", "auth", "presence", "activity", "bus", "store",
+            "model",
+            "error",
+            "metrics",
+            "auth",
+            "presence",
+            "activity",
+            "analytics",
+            "bus",
+            "store",
         ],
     ),
     ("server", &["realtime::stream"]),

@@ -1,0 +1,282 @@
+//! Analytics: dates and zones in, counts out.
+//!
+//! What is kept is counted by quarter hours of UTC, with which every zone's hours and days begin; here those are put
+//! together in the zone that is asked for. Where a range begins or ends within a quarter hour, that one is counted
+//! from the rows; only in a pruned period is it widened, and the answer says that it is approximate.
+
+mod series;
+
+pub use series::{Interval, Metric, Point, Timeseries};
+
+use crate::error::Result;
+use crate::model::{Clock, FieldError, Range, Timestamp, Zone};
+use crate::presence::PresenceService;
+use crate::store::{QUARTER_MS, Series, Store};
+use std::time::Duration;
+
+/// The action that counts as signing in.
+const LOGIN: &str = "login";
+
+/// Days before today with which today makes a week, and a month.
+const WEEK: u64 = 6;
+const MONTH: u64 = 29;
+
+/// Answers what administrators ask of counts.
+#[derive(Clone)]
+pub struct Analytics {
+    store: Store,
+    presence: PresenceService,
+    clock: Clock,
+    default_zone: Zone,
+}
+
+/// The sessions of a range.
+#[derive(Clone, Debug)]
+pub struct UserSessions {
+    /// How many began in it.
+    pub total: i64,
+    /// How long they lasted on average, in seconds, open ones so far; 0 if there are none.
+    pub average_seconds: f64,
+    /// Users last active today in the zone, whatever the range.
+    pub active_today: i64,
+    /// Hours of the day with their sessions, busiest first.
+    pub top_hours: Vec<(u32, i64)>,
+    /// An end was widened to its quarter hour.
+    pub is_approximate: bool,
+}
+
+/// The figures at a glance.
+#[derive(Clone, Copy, Debug)]
+pub struct Overview {
+    /// Users online now.
+    pub online: i64,
+    /// Connections now.
+    pub connections: i64,
+    /// Users active today, in the last 7 and in the last 30 days, today included.
+    pub active: [i64; 3],
+    /// The most users online at once in the range.
+    pub peak_online: i64,
+    /// Sign-ins in the range.
+    pub sign_ins: i64,
+    /// Sessions begun in the range.
+    pub sessions: i64,
+    /// Activities in the range.
+    pub activities: i64,
+    /// An end was widened to its quarter hour.
+    pub is_approximate: bool,
+}
+
+/// Sessions by weekday (0 is Monday) and hour.
+#[derive(Clone, Debug)]
+pub struct Heatmap {
+    /// All of a week.
+    pub cells: [[i64; 24]; 7],
+    /// An end was widened to its quarter hour.
+    pub is_approximate: bool,
+}
+
+impl Analytics {
+    /// Counts in `default_zone` where a request names none.
+    pub fn new(store: Store, presence: PresenceService, clock: Clock, default_zone: Zone) -> Self {
+        Self {
+            store,
+            presence,
+            clock,
+            default_zone,
+        }
+    }
+
+    /// The zone that a request asks for.
+    ///
+    /// # Errors
+    /// There is no such zone.
+    pub fn zone(&self, tz: Option<&str>) -> Result<Zone> {
+        match tz {
+            None => Ok(self.default_zone),
+            Some(name) => Ok(name.parse().map_err(|why| FieldError::new("tz", why))?),
+        }
+    }
+
+    /// Sessions of `range`: how many, how long, and at what hours.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    pub async fn user_sessions(&self, zone: Zone, range: Range) -> Result<UserSessions> {
+        let now = self.clock.now();
+        let (from, to) = self.session_range(range).await?;
+        let tally = self.store.tally_sessions(from, to, now).await?;
+        let (quarters, _) = self.quarters(Series::Sessions, from, to).await?;
+        let mut hours = [0; 24];
+        for (quarter, sessions) in quarters {
+            hours[zone.local(start_of(quarter)).hour as usize] += sessions;
+        }
+        let mut top_hours: Vec<_> = (0..).zip(hours).filter(|(_, n)| *n > 0).collect();
+        top_hours.sort_by_key(|(hour, sessions)| (std::cmp::Reverse(*sessions), *hour));
+        let active = self.active(vec![zone.days_before(now, 0)]).await?;
+        Ok(UserSessions {
+            total: tally.tally.count,
+            average_seconds: average(tally.duration_ms, tally.tally.count),
+            active_today: active.first().copied().unwrap_or_default(),
+            top_hours,
+            is_approximate: tally.tally.is_approximate,
+        })
+    }
+
+    /// The figures at a glance, those of a range by default of today.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    pub async fn overview(&self, zone: Zone, range: Range) -> Result<Overview> {
+        let now = self.clock.now();
+        let today = zone.days_before(now, 0);
+        // One end alone leaves the other open; neither is today.
+        let (from, to) = match (range.from, range.to) {
+            (None, None) => (today, zone.start_of_day(tomorrow(zone, now))),
+            (from, to) => (from.unwrap_or(Timestamp::from_millis(0)), to.unwrap_or(FAR)),
+        };
+        let since = vec![
+            today,
+            zone.days_before(now, WEEK),
+            zone.days_before(now, MONTH),
+        ];
+        let active = self.active(since).await?;
+        let sign_ins = self
+            .store
+            .tally_activities(Some(LOGIN.into()), from, to)
+            .await?;
+        let activities = self.store.tally_activities(None, from, to).await?;
+        let sessions = self.store.tally_sessions(from, to, now).await?.tally;
+        let online = count(self.presence.tracker().online());
+        let mut peak_online = self.store.peak_online(from, to).await?;
+        // Those who are online now are, whether or not it has been noted yet.
+        if (from..to).contains(&now) {
+            peak_online = peak_online.max(online);
+        }
+        Ok(Overview {
+            online,
+            connections: count(self.presence.tracker().connections()),
+            active: [0, 1, 2].map(|i| active.get(i).copied().unwrap_or_default()),
+            peak_online,
+            sign_ins: sign_ins.count,
+            sessions: sessions.count,
+            activities: activities.count,
+            is_approximate: sign_ins.is_approximate
+                || activities.is_approximate
+                || sessions.is_approximate,
+        })
+    }
+
+    /// Sessions of `range` by weekday and hour.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    pub async fn heatmap(&self, zone: Zone, range: Range) -> Result<Heatmap> {
+        let (from, to) = self.session_range(range).await?;
+        let (quarters, is_approximate) = self.quarters(Series::Sessions, from, to).await?;
+        let mut cells = [[0; 24]; 7];
+        for (quarter, sessions) in quarters {
+            let local = zone.local(start_of(quarter));
+            cells[local.weekday as usize][local.hour as usize] += sessions;
+        }
+        Ok(Heatmap {
+            cells,
+            is_approximate,
+        })
+    }
+
+    /// Keeps how many are online now as the peak of this quarter hour, unless more were.
+    ///
+    /// # Errors
+    /// When the store cannot take it.
+    pub async fn note_online(&self) -> Result<()> {
+        let online = count(self.presence.tracker().online());
+        if online > 0 {
+            self.store.note_online(self.clock.now(), online).await?;
+        }
+        Ok(())
+    }
+
+    async fn active(&self, since: Vec<Timestamp>) -> Result<Vec<i64>> {
+        Ok(self.store.active_users(since).await?)
+    }
+
+    /// `range` with the ends that it leaves open where sessions begin and end.
+    async fn session_range(&self, range: Range) -> Result<(Timestamp, Timestamp)> {
+        let span = self.store.session_span().await?.unwrap_or_default();
+        let from = range.from.unwrap_or(start_of(span.0));
+        let to = range.to.unwrap_or(start_of(span.1.saturating_add(1)));
+        Ok((from, to.max(from)))
+    }
+
+    /// Quarter hours with what `from..to` has of each, and whether an end is approximate.
+    async fn quarters(
+        &self,
+        series: Series,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<(Vec<(i64, i64)>, bool)> {
+        if from >= to {
+            return Ok((Vec::new(), false));
+        }
+        let (first, last) = (quarter_of(from), quarter_of(before(to)));
+        let mut values = self.store.series(series.clone(), first, last + 1).await?;
+        let mut is_approximate = false;
+        for quarter in std::collections::BTreeSet::from([first, last]) {
+            let part = (from.max(start_of(quarter)), to.min(start_of(quarter + 1)));
+            if part == (start_of(quarter), start_of(quarter + 1)) {
+                continue;
+            }
+            let tally = match &series {
+                // The highest of a quarter hour is all that is kept of it.
+                Series::Online => continue,
+                Series::Sessions => {
+                    self.store
+                        .tally_sessions(part.0, part.1, part.1)
+                        .await?
+                        .tally
+                }
+                Series::Activities(action) => {
+                    let action = action.clone();
+                    self.store.tally_activities(action, part.0, part.1).await?
+                }
+            };
+            is_approximate |= tally.is_approximate;
+            if let Some(value) = values.iter_mut().find(|(q, _)| *q == quarter) {
+                value.1 = tally.count;
+            }
+        }
+        Ok((values, is_approximate))
+    }
+}
+
+/// Later than any row.
+const FAR: Timestamp = Timestamp::from_millis(253_402_300_800_000);
+
+fn tomorrow(zone: Zone, now: Timestamp) -> chrono::NaiveDate {
+    let today = zone.local(now).date;
+    today.succ_opt().unwrap_or(today)
+}
+
+fn before(at: Timestamp) -> Timestamp {
+    at.minus(Duration::from_millis(1))
+}
+
+fn quarter_of(at: Timestamp) -> i64 {
+    at.as_millis().div_euclid(QUARTER_MS)
+}
+
+fn start_of(quarter: i64) -> Timestamp {
+    Timestamp::from_millis(quarter.saturating_mul(QUARTER_MS))
+}
+
+fn count(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// In seconds, to the millisecond.
+fn average(duration_ms: i64, count: i64) -> f64 {
+    if count == 0 {
+        return 0.0;
+    }
+    (duration_ms as f64 / count as f64).round() / 1000.0
+}
