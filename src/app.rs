@@ -1,6 +1,7 @@
 //! Wires store, services and transports together: what `serve` and the tests share.
 
 use crate::activity::{ActivityService, Rules as ActivityRules};
+use crate::analytics::Analytics;
 use crate::auth::client::ClientRules;
 use crate::auth::geo::Geo;
 use crate::auth::jwt::{MIN_SECRET_BYTES, Rules};
@@ -28,6 +29,9 @@ use tracing::{error, warn};
 
 /// How often the proof of life is renewed: after a crash, last seen is wrong by this at most.
 const PROOF_EVERY: Duration = Duration::from_secs(5);
+
+/// How often it is looked how many are online, for the highest of each quarter hour.
+const NOTE_ONLINE_EVERY: Duration = Duration::from_secs(10);
 
 /// How often marks of other processes are looked for.
 const POLL_EVERY: Duration = Duration::from_millis(500);
@@ -107,7 +111,13 @@ impl App {
         );
         let metrics = metrics(&counters, &presence, &realtime, &store, &activity);
         let stopping = CancellationToken::new();
+        let zone = config.timezone;
+        let analytics = Analytics::new(store.clone(), presence.clone(), clock.clone(), zone);
+        if boot.is_some() {
+            start_peaks(&tasks, &analytics);
+        }
         let services = Services {
+            analytics,
             store: store.clone(),
             auth,
             presence: presence.clone(),
@@ -364,6 +374,19 @@ fn start_upkeep(tasks: &Tasks, store: &Store, boot: BootId, clock: &Clock) {
             }
             if let Err(error) = store.forget_answers(now).await {
                 warn!(%error, "answers kept for repeated requests could not be removed");
+            }
+        }
+    });
+}
+
+/// Keeps how many are online at once. What rises and falls again between two looks is not seen.
+fn start_peaks(tasks: &Tasks, analytics: &Analytics) {
+    let analytics = analytics.clone();
+    tasks.every("online peaks", NOTE_ONLINE_EVERY, move || {
+        let analytics = analytics.clone();
+        async move {
+            if let Err(error) = analytics.note_online().await {
+                warn!(%error, "how many are online could not be noted");
             }
         }
     });

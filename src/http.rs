@@ -6,6 +6,7 @@
 
 pub mod activities;
 pub mod admin;
+pub mod analytics;
 pub mod auth;
 pub mod body;
 pub mod cors;
@@ -30,6 +31,7 @@ pub mod wire;
 mod tests;
 
 use crate::activity::{ActivityService, Method};
+use crate::analytics::Analytics;
 use crate::auth::client::ClientRules;
 use crate::auth::{Auth, SignedIn};
 use crate::error::{Error, Result};
@@ -78,6 +80,8 @@ pub struct Services {
     pub presence: PresenceService,
     /// What people did.
     pub activity: ActivityService,
+    /// Counts.
+    pub analytics: Analytics,
     /// Figures.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -159,6 +163,7 @@ type Api = (
     messages::MessagesApi,
     activities::ActivitiesApi,
     admin::AdminApi,
+    analytics::AnalyticsApi,
     health::HealthApi,
 );
 
@@ -173,6 +178,7 @@ fn api(services: &Arc<Services>) -> Api {
         messages::MessagesApi(services.clone()),
         activities::ActivitiesApi(services.clone()),
         admin::AdminApi(services.clone()),
+        analytics::AnalyticsApi(services.clone()),
         health::HealthApi(services.clone()),
     )
 }

@@ -27,6 +27,8 @@ pub(super) enum Tag {
     Activities,
     /// Mirroring users and follows
     Admin,
+    /// What administrators ask of activity and sessions
+    Analytics,
     /// Health and metrics
     Health,
 }

@@ -5,11 +5,15 @@ use crate::model::{ConversationId, Timestamp};
 use crate::store::{ConversationCursor, ConversationPage, Page};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
 
 /// Rows of a page where `limit` is not given.
 const DEFAULT_LIMIT: usize = 50;
 /// Rows of a page at most.
 const MAX_LIMIT: i64 = 100;
+/// The same for lists for administrators.
+const DEFAULT_LONG_LIMIT: i64 = 100;
+const MAX_LONG_LIMIT: i64 = 1_000;
 
 /// Checks `limit`: refused when out of range, never clamped.
 fn limit(limit: Option<i64>) -> Result<usize> {
@@ -27,8 +31,8 @@ fn encode(text: &str) -> String {
 }
 
 fn decode(cursor: &str) -> Option<String> {
-    // The longest cursor we give is two integers; nothing longer is worth decoding.
-    let bytes = (cursor.len() <= 64).then(|| URL_SAFE_NO_PAD.decode(cursor).ok())??;
+    // The longest cursor we give is a binding and a UUID; nothing longer is worth decoding.
+    let bytes = (cursor.len() <= 96).then(|| URL_SAFE_NO_PAD.decode(cursor).ok())??;
     String::from_utf8(bytes).ok()
 }
 
@@ -72,6 +76,42 @@ pub(super) fn conversation_page(
 /// The cursor of the page after `at`.
 pub(super) fn conversation_cursor(at: ConversationCursor) -> String {
     encode(&format!("c{}.{}", at.at.as_millis(), at.id))
+}
+
+/// Checks the `limit` of a list for administrators.
+pub(super) fn long_limit(limit: Option<i64>) -> Result<usize> {
+    let wrong = || Error::invalid("limit", format!("must be 1 to {MAX_LONG_LIMIT}"));
+    let n = limit.unwrap_or(DEFAULT_LONG_LIMIT);
+    let in_range = usize::try_from(n)
+        .ok()
+        .filter(|_| (1..=MAX_LONG_LIMIT).contains(&n));
+    in_range.ok_or_else(wrong)
+}
+
+/// Says of which filters a cursor is, since a page of others would begin anywhere.
+fn binding(filters: &str) -> String {
+    URL_SAFE_NO_PAD.encode(&Sha256::digest(filters)[..6])
+}
+
+/// The cursor of the page after `key`, for use with the same filters.
+pub(super) fn bound_cursor(filters: &str, key: &str) -> String {
+    encode(&format!("{}{key}", binding(filters)))
+}
+
+/// Where the page after `cursor` begins, by what `read` makes of its key.
+pub(super) fn bound_key<T>(
+    filters: &str,
+    cursor: Option<&str>,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>> {
+    let wrong = || {
+        Error::invalid(
+            "cursor",
+            "must be a nextCursor of a page with the same filters",
+        )
+    };
+    let of = |text: &str| read(decode(text)?.strip_prefix(&binding(filters))?);
+    cursor.map(|text| of(text).ok_or_else(wrong)).transpose()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! services.
 
 use crate::activity::{ActivityService, Rules};
+use crate::analytics::Analytics;
 use crate::auth::Auth;
 use crate::auth::client::ClientRules;
 use crate::auth::token::{Token, TokenKind};
@@ -93,14 +94,16 @@ impl World {
             strict_actions: false,
             ip_privacy: settings.client_rules.ip_privacy,
         };
+        let presence = presence(&store, &clock);
         let services = Services {
+            analytics: Analytics::new(store.clone(), presence.clone(), clock.clone(), Zone::UTC),
             auth: Auth::new(
                 store.clone(),
                 clock.clone(),
                 crate::auth::Settings::default(),
             ),
-            presence: presence(&store, &clock),
             activity: ActivityService::new(store.clone(), clock.clone(), rules),
+            presence,
             store: store.clone(),
             metrics: Arc::new(Metrics::new(&RealtimeCounters::default(), Sample::default)),
             clock: clock.clone(),
