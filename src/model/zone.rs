@@ -92,7 +92,13 @@ impl Zone {
         let to = end
             .map(|text| self.bound("endDate", text, true))
             .transpose()?;
-        if from.zip(to).is_some_and(|(from, to)| from > to) {
+        // Of an end that is a day, the whole day has to be before the start.
+        let is_reversed = match (start.and_then(day), end.and_then(day)) {
+            (Some(start), Some(end)) => start > end,
+            (None, Some(_)) => from.zip(to).is_some_and(|(from, to)| from >= to),
+            _ => from.zip(to).is_some_and(|(from, to)| from > to),
+        };
+        if is_reversed {
             return Err(FieldError::new("endDate", "must not be before startDate"));
         }
         Ok(Range { from, to })
@@ -223,8 +229,18 @@ mod tests {
             range.to.expect("given").to_string(),
             "2026-01-02T00:00:00.000Z"
         );
-        let error = Zone::UTC.range(Some("2026-01-02"), Some("2025-12-31"));
-        assert_eq!(error.expect_err("reversed").field, "endDate");
+        for (start, end) in [
+            ("2026-01-02", "2026-01-01"),
+            ("2026-01-02", "2025-12-31"),
+            ("2026-01-02T00:00:00Z", "2026-01-01"),
+            ("2026-01-02T00:00:01Z", "2026-01-02T00:00:00Z"),
+            ("2026-01-02", "2026-01-01T23:59:59Z"),
+        ] {
+            let error = Zone::UTC.range(Some(start), Some(end));
+            assert_eq!(error.expect_err(start).field, "endDate", "{start} {end}");
+        }
+        let at = "2026-01-02T00:00:00Z";
+        assert!(Zone::UTC.range(Some(at), Some(at)).is_ok(), "an empty one");
     }
 
     #[test]
