@@ -197,7 +197,10 @@ impl Analytics {
     }
 
     async fn active(&self, since: Vec<Timestamp>) -> Result<Vec<i64>> {
-        Ok(self.store.active_users(since).await?)
+        Ok(self
+            .store
+            .active_users(since, self.presence.lately_active())
+            .await?)
     }
 
     /// `range` with the ends that it leaves open where sessions begin and end.

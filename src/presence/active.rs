@@ -52,6 +52,11 @@ impl LastActive {
         self.users.get(user)
     }
 
+    /// Each user's newest activity that the store may not have yet.
+    pub fn all(&self) -> Vec<(UserId, Timestamp)> {
+        self.users.all()
+    }
+
     /// A sign-in's newest use that the store may not have yet.
     pub fn last_used(&self, sign_in: SignInId) -> Option<Timestamp> {
         self.sign_ins.get(sign_in)
@@ -113,6 +118,14 @@ impl<K: Copy + Eq + Hash> Newest<K> {
 
     fn get(&self, key: K) -> Option<Timestamp> {
         self.shard(key).lock().get(&key).map(|seen| seen.at)
+    }
+
+    fn all(&self) -> Vec<(K, Timestamp)> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            all.extend(shard.lock().iter().map(|(key, seen)| (*key, seen.at)));
+        }
+        all
     }
 
     fn sweep(&self, before: Timestamp, write: impl Fn(K, Timestamp)) {

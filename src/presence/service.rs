@@ -17,6 +17,7 @@ use crate::store::{PeopleRef, Store, StoreError};
 use crate::tasks::Tasks;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -410,6 +411,20 @@ impl PresenceService {
     /// A user made an authenticated request or sent a realtime message. Never waits.
     pub fn touch(&self, user: UserId, sign_in: Option<SignInId>) {
         self.0.active.touch(user, sign_in, self.0.clock.now());
+    }
+
+    /// Who was active of late, and when, as the store may not have it yet; whoever is online is active now.
+    pub fn lately_active(&self) -> HashMap<UserId, Timestamp> {
+        let mut active: HashMap<_, _> = self.0.active.all().into_iter().collect();
+        let now = self.0.clock.now();
+        active.extend(
+            self.0
+                .tracker
+                .online_users()
+                .into_iter()
+                .map(|user| (user, now)),
+        );
+        active
     }
 
     /// When a sign-in was last used, if that may be newer than what the store has: now, while a connection of it is

@@ -104,6 +104,19 @@ impl Tracker {
         self.online.load(Ordering::Relaxed)
     }
 
+    /// Who they are.
+    pub(super) fn online_users(&self) -> Vec<UserId> {
+        let mut users = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let online = shard
+                .iter()
+                .filter(|(_, tracked)| tracked.standing.is_online);
+            users.extend(online.map(|(user, _)| *user));
+        }
+        users
+    }
+
     /// Transitions published since the start.
     pub fn transitions(&self) -> u64 {
         self.transitions.load(Ordering::Relaxed)

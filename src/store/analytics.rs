@@ -6,6 +6,7 @@
 use super::sqlite::analytics;
 use super::{Result, Store};
 use crate::model::*;
+use std::collections::HashMap;
 
 /// Milliseconds of a quarter hour.
 pub use super::sqlite::rollups::QUARTER_MS;
@@ -115,11 +116,15 @@ impl Store {
             .read("reading a series", analytics::session_span)
             .await
     }
-    /// For each of `since`, how many users were active then or later.
-    pub async fn active_users(&self, since: Vec<Timestamp>) -> Result<Vec<i64>> {
+    /// For each of `since`, how many users were active then or later. `lately` is what is not written yet.
+    pub async fn active_users(
+        &self,
+        since: Vec<Timestamp>,
+        lately: HashMap<UserId, Timestamp>,
+    ) -> Result<Vec<i64>> {
         self.0
             .read("counting active users", move |c| {
-                analytics::active_users(c, &since)
+                analytics::active_users(c, &since, &lately)
             })
             .await
     }

@@ -127,6 +127,26 @@ async fn wrong_values_are_named() {
 }
 
 #[tokio::test]
+async fn active_users_count_from_their_last_request_on() {
+    let world = World::new().await;
+    let overview = async || {
+        let answer = world.get("/admin/analytics/overview", &world.boss).await;
+        let data = answer.data(200);
+        ["dau", "wau", "mau"].map(|name| data[name].as_i64().expect("a count"))
+    };
+    // Three have signed in today. What follows are requests, of which nothing is written here.
+    assert_eq!(overview().await, [3, 3, 3]);
+    world
+        .clock
+        .advance(std::time::Duration::from_secs(3 * 86_400));
+    assert_eq!(overview().await, [1, 3, 3]);
+    world
+        .clock
+        .advance(std::time::Duration::from_secs(10 * 86_400));
+    assert_eq!(overview().await, [1, 1, 3]);
+}
+
+#[tokio::test]
 async fn the_log_by_filters_and_pages() {
     let world = World::new().await;
     let (ann, bob) = (id(&world, "ann").await, id(&world, "bob").await);

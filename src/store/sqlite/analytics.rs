@@ -8,7 +8,7 @@ use crate::store::{
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 pub fn activities(
     connection: &Connection,
@@ -131,13 +131,34 @@ pub fn session_span(connection: &Connection) -> Result<Option<(i64, i64)>, Fault
 
 const ACTIVE_USERS: &str = "SELECT count(*) FROM users WHERE last_active_at >= ?1";
 
-pub fn active_users(connection: &Connection, since: &[Timestamp]) -> Result<Vec<i64>, Fault> {
+const LAST_ACTIVE: &str = "SELECT last_active_at FROM users WHERE id = ?1";
+
+pub fn active_users(
+    connection: &Connection,
+    since: &[Timestamp],
+    lately: &HashMap<UserId, Timestamp>,
+) -> Result<Vec<i64>, Fault> {
     snapshot(connection, |connection| {
         let mut statement = connection.prepare_cached(ACTIVE_USERS)?;
-        since
+        let mut counts = since
             .iter()
-            .map(|at| Ok(statement.query_row([at.as_millis()], |row| row.get(0))?))
-            .collect()
+            .map(|at| statement.query_row([at.as_millis()], |row| row.get(0)))
+            .collect::<rusqlite::Result<Vec<i64>>>()?;
+        let mut last_active = connection.prepare_cached(LAST_ACTIVE)?;
+        for (user, at) in lately {
+            let stored = last_active.query_row([user.0], |row| rows::optional_time(row, 0));
+            // One who was erased meanwhile is not counted.
+            let Some(stored) = stored.optional()? else {
+                continue;
+            };
+            for (count, since) in counts.iter_mut().zip(since) {
+                // Whoever the store has as active by then is counted already.
+                if at >= since && stored.is_none_or(|stored| stored < *since) {
+                    *count += 1;
+                }
+            }
+        }
+        Ok(counts)
     })
 }
 
