@@ -17,6 +17,7 @@
 //! for one's own machine.
 
 mod load {
+    pub mod analytics;
     pub mod check;
     pub mod client;
     pub mod crowd;
@@ -31,7 +32,7 @@ mod load {
 }
 
 use clap::{Parser, Subcommand};
-use load::{deliveries, graph, history, idle, transition};
+use load::{analytics, deliveries, graph, history, idle, transition};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -48,6 +49,8 @@ struct Args {
 enum Command {
     /// Write a graph as users.jsonl and follows.jsonl for `lastseen import`
     Convert(graph::ConvertArgs),
+    /// How long the questions of administrators take
+    Analytics(analytics::Args),
     /// Connect everyone, make transitions and check every snapshot and delivery against the graph
     Deliveries(deliveries::Args),
     /// Write people, activities and sessions for `lastseen import`
@@ -62,6 +65,7 @@ enum Command {
 async fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Convert(args) => graph::convert(&args),
+        Command::Analytics(args) => analytics::run(args).await,
         Command::Deliveries(args) => deliveries::run(args).await,
         Command::History(args) => history::run(&args),
         Command::Idle(args) => idle::run(args).await,

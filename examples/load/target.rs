@@ -62,7 +62,8 @@ impl TargetArgs {
     }
 }
 
-fn loopback(url: &str) -> Result<SocketAddr> {
+/// Reads http://IP:PORT; only loopback is taken.
+pub fn loopback(url: &str) -> Result<SocketAddr> {
     let address = url
         .strip_prefix("http://")
         .unwrap_or(url)
