@@ -446,3 +446,6 @@ async fn heed(auth: &Auth, presence: &PresenceService, change: Change) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
