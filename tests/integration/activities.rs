@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The rows there are, oldest first, each as action, target and metadata.
-const ROWS: &str = "SELECT group_concat(action || ' ' || ifnull(target_type || ':' || target_id, '-') || ' ' || metadata, '\n') \
-     FROM (SELECT * FROM user_activity_logs ORDER BY id)";
+const ROWS: &str = "SELECT ifnull(group_concat(action || ' ' || ifnull(target_type || ':' || target_id, '-') \
+     || ' ' || metadata, '\n'), '') FROM (SELECT * FROM user_activity_logs ORDER BY id)";
 
 async fn log(http: &Http, key: Option<&str>, body: &Value) -> Answer {
     let mut request = http
