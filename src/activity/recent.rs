@@ -86,9 +86,7 @@ impl Recent {
 
 /// Whether it is something that `user` did or that was done to them.
 fn concerns(row: &LoggedActivity, user: UserId) -> bool {
-    let row = &row.activity;
-    let target = || row.target_id.as_ref()?.parse().ok();
-    row.user_id == user || row.target_type.as_deref() == Some("user") && target() == Some(user)
+    row.activity.user_id == user || row.activity.target_user() == Some(user)
 }
 
 #[cfg(test)]

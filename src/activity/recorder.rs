@@ -163,14 +163,18 @@ impl Recorder {
         if logged.await? == Logged::Written(batch.len()) {
             return Ok(batch.to_vec());
         }
-        let mut ids: Vec<_> = batch.iter().map(|row| row.activity.user_id).collect();
+        let users = |row: &LoggedActivity| {
+            let row = &row.activity;
+            std::iter::once(row.user_id).chain(row.target_user())
+        };
+        let mut ids: Vec<_> = batch.iter().flat_map(users).collect();
         ids.sort_unstable();
         ids.dedup();
         let people = self.store.people(None, PeopleRef::Ids(ids)).await;
         // It is committed, whatever can be read now.
         let people = people.unwrap_or_default();
         let there: HashSet<_> = people.into_iter().flatten().map(|p| p.id).collect();
-        let is_there = |row: &&LoggedActivity| there.contains(&row.activity.user_id);
+        let is_there = |row: &&LoggedActivity| users(row).all(|user| there.contains(&user));
         Ok(batch.iter().filter(is_there).cloned().collect())
     }
 

@@ -98,6 +98,14 @@ pub struct Activity {
     pub timestamp: Timestamp,
 }
 
+impl Activity {
+    /// The user it was done to, if it was done to one.
+    pub fn target_user(&self) -> Option<UserId> {
+        let is_user = self.target_type.as_deref() == Some("user");
+        self.target_id.as_ref().filter(|_| is_user)?.parse().ok()
+    }
+}
+
 /// A row as it is read, with the user's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedActivity {

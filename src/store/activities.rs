@@ -13,7 +13,7 @@ pub const IDEMPOTENCY_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct ActivityBatch {
     /// The rows. One whose id is there already is left out.
     pub rows: Vec<Activity>,
-    /// Leave out rows whose user is gone, instead of failing.
+    /// Leave out rows whose user, or the user they were done to, is gone, instead of failing.
     pub skip_erased: bool,
     /// Users who were active then at least.
     pub active: Vec<(UserId, Timestamp)>,

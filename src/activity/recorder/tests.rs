@@ -106,6 +106,10 @@ async fn who_is_erased_meanwhile_is_left_out_and_nobody_told_of_them() {
     let recorder = Recorder::new(store.clone(), recent.clone(), 10);
     recorder.record(row(bob, 1));
     recorder.record(row(ann, 2));
+    let mut to_bob = row(ann, 3);
+    to_bob.activity.target_type = Some("user".into());
+    to_bob.activity.target_id = Some(bob.to_string());
+    recorder.record(to_bob);
     store.delete_user(bob).await.expect("erased");
     recorder.drain().await;
     assert_eq!(written(&store).await, [2]);

@@ -65,8 +65,13 @@ pub fn log(connection: &Connection, batch: &ActivityBatch) -> Result<Logged, Fau
         return Ok(logged);
     }
     let mut exists = connection.prepare_cached(USER_EXISTS)?;
+    let mut is_there = |user: UserId| -> Result<bool, Fault> {
+        Ok(exists.query_row([user.0], |found| found.get(0))?)
+    };
     let written = insert(connection, &batch.rows, |row| {
-        Ok(!batch.skip_erased || exists.query_row([row.user_id.0], |found| found.get(0))?)
+        let is_wanted = !batch.skip_erased
+            || is_there(row.user_id)? && row.target_user().map_or(Ok(true), &mut is_there)?;
+        Ok(is_wanted)
     })?;
     rollups::add(connection, written.iter().copied())?;
     for (sql, times) in [(ACTIVE, &batch.active), (LOGIN, &batch.logins)] {
