@@ -29,7 +29,8 @@ const SESSION_SUM: &str = "SELECT ifnull(sum(ever), 0), ifnull(sum(live), 0), if
      FROM session_rollups WHERE span = ?1 AND bucket >= ?2 AND bucket < ?3";
 const SESSION_END: &str = "SELECT count(*), ifnull(sum(ended_at - started_at), 0) FROM sessions \
      WHERE started_at >= ?1 AND started_at < ?2";
-const SESSION_OPEN: &str = "SELECT ifnull(sum(max(?3 - started_at, 0)), 0) FROM sessions \
+// Few are open; by their start they would be looked for among all there ever were.
+const SESSION_OPEN: &str = "SELECT ifnull(sum(max(?3 - started_at, 0)), 0) FROM sessions INDEXED BY idx_sessions_open \
      WHERE ended_at IS NULL AND started_at >= ?1 AND started_at < ?2";
 
 pub fn sessions(
