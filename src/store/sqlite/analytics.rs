@@ -130,7 +130,8 @@ pub fn session_span(connection: &Connection) -> Result<Option<(i64, i64)>, Fault
     Ok(find(FIRST_SESSION)?.zip(find(LAST_SESSION)?))
 }
 
-const ACTIVE_USERS: &str = "SELECT count(*) FROM users WHERE last_active_at >= ?1";
+const ACTIVE_USERS: &str =
+    "SELECT count(*) FROM users WHERE last_active_at >= ?1 AND last_active_at < ?2";
 
 const LAST_ACTIVE: &str = "SELECT last_active_at FROM users WHERE id = ?1";
 
@@ -141,10 +142,17 @@ pub fn active_users(
 ) -> Result<Vec<i64>, Fault> {
     snapshot(connection, |connection| {
         let mut statement = connection.prepare_cached(ACTIVE_USERS)?;
-        let mut counts = since
-            .iter()
-            .map(|at| statement.query_row([at.as_millis()], |row| row.get(0)))
-            .collect::<rusqlite::Result<Vec<i64>>>()?;
+        // From the latest on, so that nobody is counted twice: a month holds its week and its day.
+        let mut latest_first: Vec<usize> = (0..since.len()).collect();
+        latest_first.sort_by_key(|index| std::cmp::Reverse(since[*index]));
+        let mut counts = vec![0; since.len()];
+        let (mut end, mut so_far) = (i64::MAX, 0);
+        for index in latest_first {
+            let begin = since[index].as_millis();
+            let more: i64 = statement.query_row((begin, end), |row| row.get(0))?;
+            (end, so_far) = (begin, so_far + more);
+            counts[index] = so_far;
+        }
         let mut last_active = connection.prepare_cached(LAST_ACTIVE)?;
         for (user, at) in lately {
             let stored = last_active.query_row([user.0], |row| rows::optional_time(row, 0));
