@@ -10,6 +10,7 @@ pub mod hub;
 pub mod link;
 #[cfg(test)]
 pub(crate) mod model_tests;
+pub mod overview;
 mod service;
 mod subject;
 pub(crate) mod timers;

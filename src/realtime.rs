@@ -37,12 +37,13 @@ use crate::error::Error;
 use crate::metrics::RealtimeCounters;
 use crate::model::{Clock, Timestamp};
 use crate::presence::PresenceService;
-use crate::presence::link::{Encoded, Link, NewMessage, Protocol, Seen, Update};
+use crate::presence::link::{Encoded, Link, NewMessage, Protocol, Seen, Transport, Update, Vitals};
 use admission::{Admission, Admissions};
 use flusher::{Flusher, Limits};
 use frame::Frame;
 use handler::SocketHandler;
 use heartbeat::{Heartbeat, Life};
+use outbox::Outbox;
 use poem::web::RemoteAddr;
 use poem::{Request, Response};
 use rand::Rng as _;
@@ -312,6 +313,13 @@ fn peer_ip(request: &Request) -> IpAddr {
     address
         .as_socket_addr()
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), std::net::SocketAddr::ip)
+}
+
+fn vitals(outbox: &Outbox, transport: Transport) -> Vitals {
+    Vitals {
+        transport,
+        heard_at: system_timestamp(outbox.last_received_at()),
+    }
 }
 
 fn system_timestamp(time: SystemTime) -> Timestamp {

@@ -68,3 +68,14 @@ pub struct Standing {
     /// End of the last complete stretch of being online.
     pub last_seen: Option<Timestamp>,
 }
+
+impl Standing {
+    /// The status word.
+    pub const fn status(&self) -> Status {
+        if self.is_online {
+            Status::Online
+        } else {
+            Status::Offline
+        }
+    }
+}

@@ -87,8 +87,41 @@ pub enum CloseReason {
     SignedOut,
     /// The credential's time is over.
     Expired,
-    /// The credential was revoked, the account deleted, or an administrator ended it.
+    /// The credential was revoked, or the account deleted.
     Revoked,
+    /// An administrator ended this connection; its credential is still good.
+    Kicked,
+}
+
+/// How a client is connected now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Socket.IO over HTTP long-polling, also one that may still be upgraded.
+    Polling,
+    /// Socket.IO over WebSocket.
+    WebSocket,
+    /// Raw WebSocket at `/ws`.
+    Raw,
+}
+
+impl Transport {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Polling => "polling",
+            Self::WebSocket => "websocket",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+/// What only the connection itself knows, asked when an administrator wants to know: kept nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vitals {
+    /// How it is connected now; an upgrade changes it.
+    pub transport: Transport,
+    /// When anything was last received: the last proof that the client is there.
+    pub heard_at: Timestamp,
 }
 
 /// A connection as the hub sees it. Nothing here blocks or waits; `flush` may make one system call.
@@ -109,4 +142,6 @@ pub trait Link: Send + Sync {
     fn close(&self, reason: CloseReason);
     /// Says that the server stops, and ends the connection so that the client comes back by itself after a while.
     fn shut_down(&self, reconnect_after: Duration);
+    /// What it knows of itself.
+    fn vitals(&self) -> Vitals;
 }

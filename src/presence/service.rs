@@ -1,6 +1,7 @@
 //! The front of presence for handlers and connections: one method a deed.
 
 mod changes;
+mod overview;
 
 use super::active::LastActive;
 use super::dirty::Dirty;
@@ -9,8 +10,9 @@ use super::link::{CloseReason, Link, Seen};
 use super::tracked::{Ending, NewConnection};
 use super::tracker::{TooMany, Tracker, TrackerSettings};
 use super::viewer::Privacy;
-use super::visibility::{Viewer, rule};
+use super::visibility::{Rule, Viewer, rule};
 use crate::bus::Bus;
+use crate::bus::live::Live;
 use crate::error::{Error, Result};
 use crate::model::*;
 use crate::store::{PeopleRef, Store, StoreError};
@@ -193,6 +195,11 @@ impl PresenceService {
         &self.0.hub
     }
 
+    /// What happens, for administrators who follow it.
+    pub fn live(&self) -> &Live {
+        self.0.tracker.live()
+    }
+
     /// Changes that the store does not have yet.
     pub fn unwritten(&self) -> usize {
         self.0.dirty.len()
@@ -327,16 +334,23 @@ impl PresenceService {
 
     /// A person's presence as `viewer` may see it: memory first, where the store is behind.
     pub fn view(&self, viewer: &Viewer, person: &Person) -> PresenceView {
-        if !rule(viewer, person.id, person.activity_status, person.facts).shows() {
-            return PresenceView::default();
+        self.view_and_rule(viewer, person).0
+    }
+
+    /// The same, and by which rule.
+    fn view_and_rule(&self, viewer: &Viewer, person: &Person) -> (PresenceView, Rule) {
+        let rule = rule(viewer, person.id, person.activity_status, person.facts);
+        if !rule.shows() {
+            return (PresenceView::default(), rule);
         }
         let standing = self.0.tracker.standing(person.id).unwrap_or_default();
-        PresenceView {
+        let view = PresenceView {
             is_online: standing.is_online,
             last_seen: person.last_seen.max(standing.last_seen),
             last_login_at: person.last_login_at,
             last_active_at: person.last_active_at.max(self.0.active.get(person.id)),
-        }
+        };
+        (view, rule)
     }
 
     /// One person's presence by name; `None` when there is no such user.

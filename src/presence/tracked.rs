@@ -1,6 +1,7 @@
 //! One user's connections, grace and sessions: the rules, without locks, tasks or clocks.
 
 use super::link::Link;
+use super::overview::OpenConnection;
 use crate::model::{
     ClientInfo, ConnectionId, Credential, EndReason, SessionId, SessionRow, Standing, Timestamp,
     UserId,
@@ -71,6 +72,7 @@ pub(super) struct Connection {
     pub credential: Credential,
     pub link: Arc<dyn Link>,
     pub foreground: bool,
+    connected_at: Timestamp,
     device: Device,
     client: Arc<ClientInfo>,
 }
@@ -91,6 +93,8 @@ struct Grace {
     credential: Credential,
     /// Tells this grace from a later one.
     serial: u64,
+    /// When it will be over.
+    until: Timestamp,
 }
 
 /// The time rules.
@@ -158,6 +162,7 @@ impl Tracked {
             credential: new.credential,
             link: new.link,
             foreground: false,
+            connected_at: now,
             device,
             client: new.client,
         });
@@ -233,6 +238,30 @@ impl Tracked {
             return self.go_offline();
         }
         Effects::default()
+    }
+
+    /// The grace that has just begun, if one has, runs until then.
+    pub fn set_grace_until(&mut self, until: Timestamp) {
+        if let Some(grace) = &mut self.grace {
+            grace.until = until;
+        }
+    }
+
+    /// When the grace ends, while there is one.
+    pub fn grace_until(&self) -> Option<Timestamp> {
+        self.grace.as_ref().map(|grace| grace.until)
+    }
+
+    /// Every connection, in the order they came.
+    pub fn open_connections(&self) -> Vec<OpenConnection> {
+        let open = |connection: &Connection| OpenConnection {
+            id: connection.id,
+            client: connection.client.clone(),
+            foreground: connection.foreground,
+            connected_at: connection.connected_at,
+            vitals: connection.link.vitals(),
+        };
+        self.connections.iter().map(open).collect()
     }
 
     /// Everything ends because the server stops.
@@ -360,6 +389,8 @@ impl Tracked {
             self.grace = Some(Grace {
                 credential,
                 serial: self.serial,
+                // It runs from when the end was noticed, which is the caller's to know.
+                until: at.plus(rules.grace),
             });
         }
         effects

@@ -1,14 +1,17 @@
 //! Who is connected: counts connections, runs the grace, keeps sessions, publishes transitions.
 //!
-//! The truth about presence while the server runs. Whom to tell is the hub's business; the two meet on the bus.
+//! The truth about presence while the server runs, also for administrators (`overview`). Whom to tell is the hub's business; the two meet on the bus.
+
+mod overview;
 
 use super::dirty::Dirty;
 use super::link::{CloseReason, Link, Seen};
 use super::timers::Timers;
 use super::tracked::{Effects, Ending, NewConnection, Rules, Tracked};
 use crate::bus::Bus;
+use crate::bus::live::{LiveEvent, PresenceChange, SessionChange};
 use crate::model::{
-    Clock, ConnectionId, Credential, Standing, Status, Timestamp, Transition, UserId,
+    Clock, ConnectionId, Credential, SessionRow, Standing, Timestamp, Transition, UserId,
 };
 use crate::store::PresenceColumns;
 use parking_lot::Mutex;
@@ -138,11 +141,7 @@ impl Tracker {
         Some(Seen {
             user_id: user,
             username: tracked.username.clone(),
-            status: if is_online {
-                Status::Online
-            } else {
-                Status::Offline
-            },
+            status: tracked.standing.status(),
             last_seen: if is_online {
                 None
             } else {
@@ -363,11 +362,15 @@ impl Tracker {
         let Some(effects) = change(tracked, self.rules()) else {
             return false;
         };
-        // Rows and columns are marked under the lock, so that the newest one stands.
-        effects
-            .sessions
-            .into_iter()
-            .for_each(|row| self.dirty.session(row));
+        if effects.grace.is_some() {
+            tracked.set_grace_until(now.plus(self.settings.offline_grace));
+        }
+        // Rows and columns are marked under the lock, so that the newest one stands; and the live stream is told
+        // under it, which never waits, so that what happens to one person is told in order.
+        for row in effects.sessions {
+            self.tell_session(tracked, &row, now);
+            self.dirty.session(row);
+        }
         let transition = effects.transition.then(|| self.transition(tracked, now));
         let is_left = tracked.connections.is_empty();
         drop(shard);
@@ -399,11 +402,30 @@ impl Tracker {
             self.online.fetch_sub(1, Ordering::Relaxed);
         }
         self.mark(tracked);
+        self.bus.live().publish(|| {
+            LiveEvent::Presence(PresenceChange {
+                user_id: tracked.user_id,
+                username: tracked.username.clone(),
+                status: tracked.standing.status(),
+                at: now,
+                last_seen: tracked.standing.last_seen,
+            })
+        });
         Transition {
             user_id: tracked.user_id,
             standing: tracked.standing,
             at: now,
         }
+    }
+
+    fn tell_session(&self, tracked: &Tracked, row: &SessionRow, now: Timestamp) {
+        self.bus.live().publish(|| {
+            LiveEvent::Session(SessionChange {
+                row: row.clone(),
+                username: tracked.username.clone(),
+                is_resumed: row.ended.is_none() && row.started_at < now,
+            })
+        });
     }
 
     fn mark(&self, tracked: &Tracked) {
@@ -431,6 +453,7 @@ const fn ending_of(reason: CloseReason) -> Ending {
     match reason {
         CloseReason::SignedOut => Ending::SignedOut,
         CloseReason::Expired | CloseReason::Revoked => Ending::Revoked,
+        CloseReason::Kicked => Ending::Kicked,
     }
 }
 

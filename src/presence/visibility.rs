@@ -39,16 +39,34 @@ pub enum Rule {
     Visible,
     /// One blocks the other.
     Blocked,
-    /// The subject hides from this viewer.
-    SubjectHides,
-    /// The viewer hides from the subject, and so does not see them either.
-    ViewerHides,
+    /// The subject hides from everybody.
+    SubjectNobody,
+    /// The subject shows themself to their contacts, and the viewer is none.
+    SubjectContacts,
+    /// The viewer hides from everybody, and so sees no one either.
+    ViewerNobody,
+    /// The viewer shows themself to their contacts, and the subject is none.
+    ViewerContacts,
 }
 
 impl Rule {
     /// Whether the presence is shown.
     pub const fn shows(self) -> bool {
         matches!(self, Self::Admin | Self::Own | Self::Visible)
+    }
+
+    /// A stable word for it, for administrators.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Own => "own",
+            Self::Visible => "visible",
+            Self::Blocked => "blocked",
+            Self::SubjectNobody => "subject_nobody",
+            Self::SubjectContacts => "subject_contacts",
+            Self::ViewerNobody => "viewer_nobody",
+            Self::ViewerContacts => "viewer_contacts",
+        }
     }
 }
 
@@ -73,21 +91,17 @@ pub const fn rule(
         }
     };
     if facts.blocked() {
-        Rule::Blocked
-    } else if !shows_to(subject_setting, facts.viewer_is_contact()) {
-        Rule::SubjectHides
-    } else if !shows_to(viewer_setting, facts.subject_is_contact()) {
-        Rule::ViewerHides
-    } else {
-        Rule::Visible
+        return Rule::Blocked;
     }
-}
-
-const fn shows_to(setting: ActivityStatus, is_contact: bool) -> bool {
-    match setting {
-        ActivityStatus::Everyone => true,
-        ActivityStatus::Contacts => is_contact,
-        ActivityStatus::Nobody => false,
+    match subject_setting {
+        ActivityStatus::Nobody => return Rule::SubjectNobody,
+        ActivityStatus::Contacts if !facts.viewer_is_contact() => return Rule::SubjectContacts,
+        ActivityStatus::Contacts | ActivityStatus::Everyone => {}
+    }
+    match viewer_setting {
+        ActivityStatus::Nobody => Rule::ViewerNobody,
+        ActivityStatus::Contacts if !facts.subject_is_contact() => Rule::ViewerContacts,
+        ActivityStatus::Contacts | ActivityStatus::Everyone => Rule::Visible,
     }
 }
 
@@ -129,11 +143,11 @@ mod tests {
     fn contacts_are_the_people_that_the_subject_chose() {
         assert_eq!(
             sees(Everyone, Contacts, PairFacts::FOLLOWS),
-            Rule::SubjectHides
+            Rule::SubjectContacts
         );
         assert_eq!(
             sees(Everyone, Contacts, PairFacts::PARTNERS),
-            Rule::SubjectHides
+            Rule::SubjectContacts
         );
         assert_eq!(sees(Everyone, Contacts, PairFacts::FOLLOWED), Rule::Visible);
         assert_eq!(
@@ -142,15 +156,15 @@ mod tests {
         );
         assert_eq!(
             sees(Contacts, Everyone, PairFacts::FOLLOWED),
-            Rule::ViewerHides
+            Rule::ViewerContacts
         );
         assert_eq!(sees(Contacts, Everyone, PairFacts::WROTE), Rule::Visible);
     }
 
     #[test]
     fn nobody_sees_no_one_and_blocks_hide_both_ways() {
-        assert_eq!(sees(Nobody, Everyone, 31), Rule::ViewerHides);
-        assert_eq!(sees(Everyone, Nobody, 31), Rule::SubjectHides);
+        assert_eq!(sees(Nobody, Everyone, 31), Rule::ViewerNobody);
+        assert_eq!(sees(Everyone, Nobody, 31), Rule::SubjectNobody);
         assert_eq!(sees(Everyone, Everyone, PairFacts::BLOCKED), Rule::Blocked);
     }
 
@@ -169,7 +183,26 @@ mod tests {
         );
         assert_eq!(
             rule(&Viewer::Stranger, SUBJECT, Contacts, PairFacts::default()),
-            Rule::SubjectHides
+            Rule::SubjectContacts
         );
+    }
+
+    #[test]
+    fn every_rule_has_a_word_and_the_first_that_hides_is_told() {
+        // A block before a setting, the subject's own setting before the viewer's.
+        let all = PairFacts::BLOCKED | 31;
+        let told = [
+            (sees(Nobody, Nobody, all), "blocked", false),
+            (sees(Nobody, Nobody, 31), "subject_nobody", false),
+            (sees(Nobody, Contacts, 0), "subject_contacts", false),
+            (sees(Nobody, Everyone, 31), "viewer_nobody", false),
+            (sees(Contacts, Everyone, 0), "viewer_contacts", false),
+            (sees(Contacts, Contacts, 31), "visible", true),
+            (Rule::Own, "own", true),
+            (Rule::Admin, "admin", true),
+        ];
+        for (rule, word, shows) in told {
+            assert_eq!((rule.as_str(), rule.shows()), (word, shows));
+        }
     }
 }

@@ -9,7 +9,9 @@ use crate::auth::client::Client as Peer;
 use crate::error::Error;
 use crate::model::UserId;
 use crate::presence::Ending;
-use crate::presence::link::{CloseReason, Encoded, Link, NewMessage, Protocol, Update};
+use crate::presence::link::{
+    CloseReason, Encoded, Link, NewMessage, Protocol, Transport, Update, Vitals,
+};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::net::{IpAddr, Ipv4Addr};
@@ -133,6 +135,15 @@ impl Link for SocketLink {
         let reason = wire::shutdown_reason(reconnect_after);
         self.emitter
             .close(Close::server(close_code::SHUTDOWN, reason));
+    }
+    fn vitals(&self) -> Vitals {
+        let outbox = self.emitter.outbox();
+        let transport = if outbox.is_on_websocket() {
+            Transport::WebSocket
+        } else {
+            Transport::Polling
+        };
+        super::vitals(outbox, transport)
     }
 }
 

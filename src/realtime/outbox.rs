@@ -109,6 +109,8 @@ pub struct Outbox {
     pub(super) listed: AtomicBool,
     /// The connection has done what its deadline was for.
     established: AtomicBool,
+    /// Its frames go to a WebSocket.
+    websocket: AtomicBool,
     flusher: Arc<Flusher>,
 }
 
@@ -129,6 +131,7 @@ impl Outbox {
             pinged: AtomicU64::new(0),
             listed: AtomicBool::new(false),
             established: AtomicBool::new(false),
+            websocket: AtomicBool::new(false),
             flusher: flusher.clone(),
         })
     }
@@ -289,6 +292,16 @@ impl Outbox {
     /// Whether [`Outbox::establish`] was called.
     pub fn is_established(&self) -> bool {
         self.established.load(Ordering::Relaxed)
+    }
+
+    /// Notes that its frames go to a WebSocket from now on.
+    pub(super) fn on_websocket(&self) {
+        self.websocket.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its frames go to a WebSocket, and not into answers to polls.
+    pub fn is_on_websocket(&self) -> bool {
+        self.websocket.load(Ordering::Relaxed)
     }
 
     /// What this outbox shares with all others.

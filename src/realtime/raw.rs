@@ -14,7 +14,9 @@ use crate::auth::token::bearer;
 use crate::error::Error;
 use crate::model::UserId;
 use crate::presence::Ending;
-use crate::presence::link::{CloseReason, Encoded, Link, NewMessage, Protocol, Update};
+use crate::presence::link::{
+    CloseReason, Encoded, Link, NewMessage, Protocol, Transport, Update, Vitals,
+};
 use hyper::upgrade::OnUpgrade;
 use poem::{Request, Response};
 use serde::Deserialize;
@@ -323,6 +325,9 @@ impl Link for RawLink {
         let reason = wire::shutdown_reason(reconnect_after);
         self.outbox
             .request_close(Close::server(close_code::SHUTDOWN, reason));
+    }
+    fn vitals(&self) -> Vitals {
+        super::vitals(&self.outbox, Transport::Raw)
     }
 }
 

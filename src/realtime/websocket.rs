@@ -83,6 +83,7 @@ impl WebSocket {
             }
             Stream::Other(stream) => Side::Other(Box::new(Other::new(stream))),
         };
+        outbox.on_websocket();
         let mut reader = Reader::new(max_message_bytes);
         reader.prepend(early);
         Self {
@@ -102,6 +103,7 @@ impl WebSocket {
     /// has not written everything yet, which breaks the WebSocket.
     pub(super) fn adopt(&mut self, outbox: Arc<Outbox>) -> bool {
         let before = std::mem::replace(&mut self.outbox, outbox);
+        self.outbox.on_websocket();
         let is_written = before.is_written();
         match (&self.side, before.take_tcp()) {
             (Side::Tcp(_), Some(half)) => {

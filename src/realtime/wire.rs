@@ -253,6 +253,10 @@ pub fn close_of(reason: CloseReason) -> (u16, WireError) {
             close_code::REVOKED,
             WireError::new("revoked", "the credential was revoked"),
         ),
+        CloseReason::Kicked => (
+            close_code::REVOKED,
+            WireError::new("revoked", "an administrator ended this connection"),
+        ),
     }
 }
 

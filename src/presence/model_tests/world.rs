@@ -1,7 +1,9 @@
 //! A service on a new store, and clients that write down what they are told.
 
 use crate::model::*;
-use crate::presence::link::{CloseReason, Encoded, Link, NewMessage, Seen, Update};
+use crate::presence::link::{
+    CloseReason, Encoded, Link, NewMessage, Seen, Transport, Update, Vitals,
+};
 use crate::presence::tracked::NewConnection;
 use crate::presence::tracker::Due;
 use crate::presence::{HubSettings, OpenError, PresenceService, PresenceSettings, TrackerSettings};
@@ -77,6 +79,12 @@ impl Link for Ear {
         self.0.lock().closed = Some(reason);
     }
     fn shut_down(&self, _: Duration) {}
+    fn vitals(&self) -> Vitals {
+        Vitals {
+            transport: Transport::Raw,
+            heard_at: Timestamp::from_millis(0),
+        }
+    }
 }
 
 /// What a client takes to be true of a person. Who never came up is offline, since when it does not know.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::SignInId;
-use crate::presence::link::{CloseReason, Encoded, NewMessage, Update};
+use crate::presence::link::{CloseReason, Encoded, NewMessage, Transport, Update, Vitals};
 
 struct NoLink;
 
@@ -13,6 +13,12 @@ impl Link for NoLink {
     fn flush(self: Arc<Self>) {}
     fn close(&self, _: CloseReason) {}
     fn shut_down(&self, _: Duration) {}
+    fn vitals(&self) -> Vitals {
+        Vitals {
+            transport: Transport::Raw,
+            heard_at: at(0),
+        }
+    }
 }
 
 const RULES: Rules = Rules {
