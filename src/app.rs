@@ -42,6 +42,9 @@ const REFRESH_KEYS_EVERY: Duration = Duration::from_secs(10);
 /// How often expired sign-ins are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(600);
 
+/// How often who follows the live stream is told figures, and their credential is looked at again.
+const LIVE_EVERY: Duration = Duration::from_secs(5);
+
 /// Read-only connections to the database at most. Each has a page cache of its own, which counts as memory of the
 /// server while the operating system caches the file anyway.
 const READERS: u32 = 4;
@@ -131,6 +134,7 @@ impl App {
                 presence_rate: config.presence_rate,
                 presence_query_rate: config.presence_query_rate,
                 client_rules,
+                live_every: LIVE_EVERY,
                 ids_from_host: config.jwt_sub == crate::model::JwtSub::Id,
             },
         };

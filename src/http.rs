@@ -17,7 +17,9 @@ pub mod export;
 pub mod extract;
 pub mod health;
 mod limits;
+pub mod live;
 pub mod messages;
+pub mod online;
 mod page;
 pub mod people;
 pub mod presence;
@@ -51,6 +53,7 @@ use poem::middleware::CatchPanic;
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get};
 use poem_openapi::OpenApiService;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -65,6 +68,8 @@ pub struct Settings {
     pub presence_query_rate: u32,
     /// Ids are the host application's to give (`--jwt-sub id`): a mirrored row that creates a user needs one.
     pub ids_from_host: bool,
+    /// How often who follows the live stream is told figures, and their credential is looked at again.
+    pub live_every: Duration,
     /// What is believed and stored of the client behind a request.
     pub client_rules: ClientRules,
 }
@@ -164,6 +169,8 @@ type Api = (
     activities::ActivitiesApi,
     admin::AdminApi,
     analytics::AnalyticsApi,
+    online::OnlineApi,
+    live::LiveApi,
     health::HealthApi,
 );
 
@@ -179,6 +186,8 @@ fn api(services: &Arc<Services>) -> Api {
         activities::ActivitiesApi(services.clone()),
         admin::AdminApi(services.clone()),
         analytics::AnalyticsApi(services.clone()),
+        online::OnlineApi(services.clone()),
+        live::LiveApi(services.clone()),
         health::HealthApi(services.clone()),
     )
 }

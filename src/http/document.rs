@@ -25,7 +25,7 @@ pub(super) enum Tag {
     Messages,
     /// What people did
     Activities,
-    /// Mirroring users and follows
+    /// Mirroring users and follows; who is connected and why, and what happens
     Admin,
     /// What administrators ask of activity and sessions
     Analytics,
@@ -178,8 +178,9 @@ fn reads_as_a_user(path: &str, method: &str, operation: &Value) -> bool {
     let is_secured = operation["security"]
         .as_array()
         .is_some_and(|s| !s.is_empty());
-    let is_for_users_alone = ["/metrics", "/auth/sessions", "/users/me/export"].contains(&path);
-    is_secured && (method == "get" && !is_for_users_alone || path == "/presence/query")
+    let is_for_one_kind = path.starts_with("/admin/")
+        || ["/metrics", "/auth/sessions", "/users/me/export"].contains(&path);
+    is_secured && (method == "get" && !is_for_one_kind || path == "/presence/query")
 }
 
 /// `allOf` with a reference never allows null, whatever stands beside it (OpenAPI 3.0.3, schema object, proposal on

@@ -1,7 +1,7 @@
 //! Pages: `limit` and `cursor` in, `nextCursor` out. Cursors are opaque: base64url of where the page ended.
 
 use crate::error::{Error, Result};
-use crate::model::{ConversationId, Timestamp};
+use crate::model::{ConversationId, Timestamp, UserId};
 use crate::store::{ConversationCursor, ConversationPage, Page};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,17 +12,21 @@ const DEFAULT_LIMIT: usize = 50;
 /// Rows of a page at most.
 const MAX_LIMIT: i64 = 100;
 /// The same for lists for administrators.
-const DEFAULT_LONG_LIMIT: i64 = 100;
+const DEFAULT_LONG_LIMIT: usize = 100;
 const MAX_LONG_LIMIT: i64 = 1_000;
 
 /// Checks `limit`: refused when out of range, never clamped.
 fn limit(limit: Option<i64>) -> Result<usize> {
+    limit_to(limit, DEFAULT_LIMIT, MAX_LIMIT)
+}
+
+fn limit_to(limit: Option<i64>, default: usize, max: i64) -> Result<usize> {
     match limit {
-        None => Ok(DEFAULT_LIMIT),
+        None => Ok(default),
         Some(n) => usize::try_from(n)
             .ok()
-            .filter(|_| (1..=MAX_LIMIT).contains(&n))
-            .ok_or_else(|| Error::invalid("limit", format!("must be 1 to {MAX_LIMIT}"))),
+            .filter(|_| (1..=max).contains(&n))
+            .ok_or_else(|| Error::invalid("limit", format!("must be 1 to {max}"))),
     }
 }
 
@@ -54,6 +58,21 @@ pub(super) fn cursor(key: i64) -> String {
     encode(&format!("p{key}"))
 }
 
+/// A page of users by id, lowest first, for administrators: above whom, and how many.
+pub(super) fn user_page(
+    limit_asked: Option<i64>,
+    cursor: Option<&str>,
+) -> Result<(Option<UserId>, usize)> {
+    let read = |text: &str| Some(UserId(decode(text)?.strip_prefix('u')?.parse().ok()?));
+    let after = cursor.map(|c| read(c).ok_or_else(bad_cursor)).transpose()?;
+    Ok((after, long_limit(limit_asked)?))
+}
+
+/// The cursor of the page after a user.
+pub(super) fn user_cursor(user: UserId) -> String {
+    encode(&format!("u{user}"))
+}
+
 /// A page of conversations.
 pub(super) fn conversation_page(
     limit_asked: Option<i64>,
@@ -80,12 +99,7 @@ pub(super) fn conversation_cursor(at: ConversationCursor) -> String {
 
 /// Checks the `limit` of a list for administrators.
 pub(super) fn long_limit(limit: Option<i64>) -> Result<usize> {
-    let wrong = || Error::invalid("limit", format!("must be 1 to {MAX_LONG_LIMIT}"));
-    let n = limit.unwrap_or(DEFAULT_LONG_LIMIT);
-    let in_range = usize::try_from(n)
-        .ok()
-        .filter(|_| (1..=MAX_LONG_LIMIT).contains(&n));
-    in_range.ok_or_else(wrong)
+    limit_to(limit, DEFAULT_LONG_LIMIT, MAX_LONG_LIMIT)
 }
 
 /// Says of which filters a cursor is, since a page of others would begin anywhere.
@@ -129,6 +143,9 @@ mod tests {
             };
             let page = conversation_page(Some(1), Some(&conversation_cursor(at)));
             assert_eq!(page.expect("our own cursor").before, Some(at));
+            let user = UserId(key);
+            let page = user_page(None, Some(&user_cursor(user)));
+            assert_eq!(page.expect("our own cursor"), (Some(user), 100));
         }
     }
 
@@ -144,6 +161,7 @@ mod tests {
             assert!(matches!(error, Error::Invalid(e) if e.field == "cursor"));
         }
         assert!(conversation_page(None, Some(&cursor(1))).is_err());
+        assert!(user_page(None, Some(&cursor(1))).is_err());
     }
 
     #[test]
@@ -153,5 +171,9 @@ mod tests {
             assert!(matches!(error, Error::Invalid(e) if e.field == "limit"));
         }
         assert_eq!(page(Some(100), None).expect("in range").limit, 100);
+        assert_eq!(user_page(Some(1000), None).expect("in range").1, 1000);
+        for bad in [0, -1, 1001] {
+            assert!(user_page(Some(bad), None).is_err(), "{bad}");
+        }
     }
 }

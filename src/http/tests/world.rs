@@ -78,6 +78,7 @@ impl World {
             presence_rate: PRESENCE_RATE,
             presence_query_rate: 2,
             ids_from_host: false,
+            live_every: Duration::from_millis(20),
             client_rules: ClientRules::default(),
         };
         change(&mut settings);
