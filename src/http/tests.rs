@@ -1,6 +1,7 @@
 //! The API as a client sees it, without a socket. What the services do behind it is tested beside them.
 
 mod activities;
+mod admin;
 mod analytics;
 mod bulk;
 mod failures;

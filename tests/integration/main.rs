@@ -6,6 +6,7 @@
 
 mod account;
 mod activities;
+mod admin;
 mod auth;
 mod failures;
 mod harness;

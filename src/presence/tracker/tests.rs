@@ -1,4 +1,5 @@
 use super::*;
+use crate::bus::live::Told;
 use crate::model::SignInId;
 use crate::presence::model_tests::world::Ear;
 use tokio_util::sync::CancellationToken;
@@ -116,4 +117,95 @@ async fn refused_connections_are_not_counted_and_leave_nothing() {
     assert_eq!((tracker.connections(), tracker.online()), (0, 0));
     assert_eq!(attach(&tracker, BOB, None).err(), Some(TooMany));
     assert_eq!(tracker.connections(), 0);
+}
+
+#[tokio::test]
+async fn those_online_are_listed_by_id_a_page_at_a_time() {
+    let clock = start();
+    let settings = TrackerSettings {
+        max_connections: 1000,
+        ..tracker(&clock).settings
+    };
+    let tracker = Tracker::new(settings, clock.clone(), Bus::new(), Arc::default());
+    // In no order, and more than there are shards.
+    for id in (1..=150).rev() {
+        let (connection, _) = attach(&tracker, UserId(id), None).expect("room");
+        if id % 3 == 0 {
+            tracker.set_status(UserId(id), connection, false);
+        }
+    }
+    let online: Vec<i64> = (1..=150).filter(|id| id % 3 > 0).collect();
+    for limit in [1, 7, 50, 99, 100, 101] {
+        let (mut after, mut seen) = (None, Vec::new());
+        loop {
+            let page = tracker.online_page(after, limit);
+            assert_eq!(page.total, online.len());
+            assert!(page.users.len() <= limit);
+            seen.extend(page.users.iter().map(|user| user.user_id.0));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+            assert_eq!(page.users.len(), limit, "only the last is short");
+        }
+        assert_eq!(seen, online, "{limit} at a time");
+    }
+}
+
+#[tokio::test]
+async fn an_ended_connection_leaves_its_user_the_grace() {
+    let clock = start();
+    let tracker = tracker(&clock);
+    let (first, ear) = attach(&tracker, ANN, None).expect("room");
+    clock.advance(Duration::from_secs(7));
+    assert_eq!(tracker.kick(ConnectionId(u64::MAX)), None);
+    let credential = Credential::SignIn(SignInId(1));
+    assert_eq!(tracker.kick(first), Some((ANN, credential)));
+    assert_eq!(ear.closed(), Some(CloseReason::Kicked));
+    assert_eq!(tracker.kick(first), None, "once");
+    assert_eq!((tracker.connections(), tracker.online()), (0, 1));
+    let (open, until) = tracker.connections_of(ANN);
+    assert!(open.is_empty());
+    assert_eq!(until, Some(clock.now().plus(Duration::from_secs(5))));
+    let page = tracker.online_page(None, 10);
+    assert!(page.users[0].connections.is_empty(), "online all the same");
+    attach(&tracker, ANN, None).expect("room");
+    assert_eq!(tracker.connections_of(ANN).1, None, "back in time");
+}
+
+#[tokio::test]
+async fn the_live_stream_is_told_what_happens_in_order() {
+    let clock = start();
+    let tracker = tracker(&clock);
+    let mut follower = tracker.live().follow().expect("room");
+    let mut told = || -> Vec<String> {
+        let next = std::iter::from_fn(|| match follower.try_next()? {
+            Told::Event(event) => Some(event),
+            Told::Missed(n) => panic!("missed {n}"),
+        });
+        next.map(|event| match &*event {
+            LiveEvent::Presence(change) => change.status.as_str().to_owned(),
+            LiveEvent::Session(change) => match change.row.ended {
+                Some((_, reason)) => reason.as_str().to_owned(),
+                None if change.is_resumed => "resumed".to_owned(),
+                None => "started".to_owned(),
+            },
+            LiveEvent::Activity(_) => panic!("none was logged"),
+        })
+        .collect()
+    };
+    let (first, _) = attach(&tracker, ANN, None).expect("room");
+    assert_eq!(told(), ["started", "online"]);
+    let (second, _) = attach(&tracker, ANN, None).expect("room");
+    assert!(told().is_empty(), "the same device");
+    tracker.detach(ANN, second, clock.now(), Ending::Lost);
+    clock.advance(Duration::from_secs(1));
+    tracker.set_status(ANN, first, false);
+    assert_eq!(told(), ["client", "offline"]);
+    tracker.set_status(ANN, first, true);
+    assert_eq!(told(), ["resumed", "online"]);
+    tracker.kick(first);
+    assert_eq!(told(), ["revoked"], "online for the grace");
+    tracker.shut_down();
+    assert!(told().is_empty(), "nobody is told that the server stops");
 }
