@@ -2,7 +2,8 @@
 //!
 //! The [`tracker`] counts connections and publishes transitions; the [`hub`] tells those who may see them;
 //! [`visibility`] holds the one rule of privacy; `dirty` and `active` are what the store is told, within 250 ms and
-//! once a minute. [`PresenceService`] is the front of it all for handlers and connections.
+//! once a minute; [`overview`] is what administrators are shown. [`PresenceService`] is the front of it all for
+//! handlers and connections.
 
 pub(crate) mod active;
 pub(crate) mod dirty;

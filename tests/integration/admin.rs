@@ -6,6 +6,7 @@ use crate::harness::{
 };
 use lastseen::model::{KeyRole, Role};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 over_every_transport!(
     who_is_online_and_how,
@@ -330,22 +331,33 @@ impl Live {
 
     /// The data of the next event beside figures, which must be this.
     async fn event(&mut self, name: &str) -> Value {
-        loop {
-            let (event, data) = self.next().await.expect("no end yet");
-            if event != "counters" {
-                assert_eq!(event, name, "{data}");
-                return data;
+        // Figures come all the time, so that the wait for one event is not enough.
+        let happening = async {
+            loop {
+                let (event, data) = self.next().await.expect("no end yet");
+                if event != "counters" {
+                    return (event, data);
+                }
             }
-        }
+        };
+        let (event, data) = soon(name, happening).await;
+        assert_eq!(event, name, "{data}");
+        data
     }
 
     async fn ends(&mut self) {
-        while self.next().await.is_some() {}
+        soon("the end", async { while self.next().await.is_some() {} }).await;
     }
 }
 
 async fn the_live_stream_tells_what_happens_in_order(transport: Transport) {
-    let server = Server::with(|c| c.session_resume = NEVER).await;
+    let server = Server::with(|c| {
+        c.session_resume = NEVER;
+        // A poll that the server never got cannot be missed; then the ping is.
+        c.ping_interval = Duration::from_secs(4);
+        c.ping_timeout = Duration::from_secs(6);
+    })
+    .await;
     let key = server.key("live", KeyRole::Admin).await;
     let ann = server.user("ann").await;
     let mut live = Live::follow(&Http::new(server.address, &key)).await;
