@@ -13,6 +13,7 @@ mod running;
 pub use items::{Author, NewActivity, Rules};
 pub use recent::Recent;
 
+use crate::bus::live::Live;
 use crate::error::{Error, Result};
 use crate::model::*;
 use crate::store::{ActivityBatch, Idempotency, Logged, Store, StoreError};
@@ -83,13 +84,13 @@ struct Inner {
 }
 
 impl ActivityService {
-    /// On `store`, with nothing logged yet.
-    pub fn new(store: Store, clock: Clock, rules: Rules) -> Self {
-        Self::with_queue(store, clock, rules, recorder::WAITING)
+    /// On `store`, with nothing logged yet; what is logged is published on `live`.
+    pub fn new(store: Store, clock: Clock, rules: Rules, live: Live) -> Self {
+        Self::with_queue(store, clock, rules, live, recorder::WAITING)
     }
 
-    fn with_queue(store: Store, clock: Clock, rules: Rules, waiting: usize) -> Self {
-        let recent = Arc::new(Recent::default());
+    fn with_queue(store: Store, clock: Clock, rules: Rules, live: Live, waiting: usize) -> Self {
+        let recent = Arc::new(Recent::new(live));
         let recorder = Arc::new(Recorder::new(store.clone(), recent.clone(), waiting));
         Self(Arc::new(Inner {
             store,
@@ -112,7 +113,7 @@ impl ActivityService {
         self.0.recorder.drain().await;
     }
 
-    /// The newest activities, and who is told of new ones.
+    /// The newest activities, and how to follow them.
     pub fn recent(&self) -> &Recent {
         &self.0.recent
     }

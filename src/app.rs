@@ -87,7 +87,8 @@ impl App {
             strict_actions: config.strict_actions,
             ip_privacy: config.ip_privacy,
         };
-        let activity = ActivityService::new(store.clone(), clock.clone(), rules);
+        let activity =
+            ActivityService::new(store.clone(), clock.clone(), rules, presence.live().clone());
         let counters = RealtimeCounters::default();
         let tasks = Tasks::new();
         start_keys(&tasks, &auth).await?;

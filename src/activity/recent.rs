@@ -1,16 +1,13 @@
-//! The newest activities, in memory, and who is told of each new one.
+//! The newest activities, in memory, and those who follow what happens told of each new one.
 
+use crate::bus::live::{Follower, Live, LiveEvent};
 use crate::model::{LoggedActivity, UserId};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use tokio::sync::broadcast;
 
 /// Rows kept.
 const KEPT: usize = 1_000;
-
-/// Rows that wait for a subscriber who is slow; one who is slower misses the oldest and is told how many.
-const WAITING: usize = 1_024;
 
 /// Users remembered as erased: a row of theirs may be committed before that and added after it.
 const ERASED: usize = 256;
@@ -18,7 +15,7 @@ const ERASED: usize = 256;
 /// The newest activities that this process has committed, in the order in which their commits were answered.
 pub struct Recent {
     kept: Mutex<Kept>,
-    told: broadcast::Sender<Arc<LoggedActivity>>,
+    live: Live,
 }
 
 #[derive(Default)]
@@ -27,17 +24,16 @@ struct Kept {
     erased: VecDeque<UserId>,
 }
 
-impl Default for Recent {
-    fn default() -> Self {
+impl Recent {
+    /// Nothing yet; what comes is published on `live`.
+    pub(super) fn new(live: Live) -> Self {
         Self {
             kept: Mutex::default(),
-            told: broadcast::channel(WAITING).0,
+            live,
         }
     }
-}
 
-impl Recent {
-    /// Adds what is committed and tells the subscribers.
+    /// Adds what is committed and tells those who follow.
     pub(super) fn add(&self, rows: impl IntoIterator<Item = LoggedActivity>) {
         let mut kept = self.kept.lock();
         let Kept { rows: kept, erased } = &mut *kept;
@@ -48,29 +44,26 @@ impl Recent {
             if kept.len() == KEPT {
                 kept.pop_front();
             }
-            kept.push_back(row.clone());
-            // Nobody listening is no failure.
-            let _ = self.told.send(row);
+            self.live
+                .publish(|| LiveEvent::Activity(LoggedActivity::clone(&row)));
+            kept.push_back(row);
         }
     }
 
-    /// The newest `limit`, newest first.
-    pub fn newest(&self, limit: usize) -> Vec<Arc<LoggedActivity>> {
+    /// The newest `limit`, oldest first, and one who follows from there on, nothing lost or told twice in between; `None`
+    /// when too many follow.
+    pub fn follow(&self, limit: usize) -> Option<(Vec<Arc<LoggedActivity>>, Follower)> {
         let kept = self.kept.lock();
-        kept.rows.iter().rev().take(limit).cloned().collect()
+        let follower = self.live.follow()?;
+        let skipped = kept.rows.len().saturating_sub(limit);
+        Some((kept.rows.iter().skip(skipped).cloned().collect(), follower))
     }
 
-    /// The newest `limit`, newest first, and everything that comes after them, nothing lost in between.
-    pub fn subscribe(
-        &self,
-        limit: usize,
-    ) -> (
-        Vec<Arc<LoggedActivity>>,
-        broadcast::Receiver<Arc<LoggedActivity>>,
-    ) {
+    /// The newest `limit`, newest first.
+    #[cfg(test)]
+    pub(crate) fn newest(&self, limit: usize) -> Vec<Arc<LoggedActivity>> {
         let kept = self.kept.lock();
-        let newest = kept.rows.iter().rev().take(limit).cloned().collect();
-        (newest, self.told.subscribe())
+        kept.rows.iter().rev().take(limit).cloned().collect()
     }
 
     /// Forgets a user who was erased: what they did and what was done to them.
@@ -92,6 +85,7 @@ fn concerns(row: &LoggedActivity, user: UserId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::live::Told;
     use crate::model::{Activity, ActivityId, Timestamp, Username};
 
     fn row(user: i64, target: Option<&str>, at: i64) -> LoggedActivity {
@@ -122,21 +116,27 @@ mod tests {
 
     #[test]
     fn the_newest_are_kept_and_told_once() {
-        let recent = Recent::default();
+        let recent = Recent::new(Live::default());
         recent.add((0..1_005).map(|at| row(1, None, at)));
-        assert_eq!(recent.newest(usize::MAX).len(), KEPT);
-        assert_eq!(times(&recent.newest(2)), [1_004, 1_003]);
-        let (newest, mut told) = recent.subscribe(1);
-        assert_eq!(times(&newest), [1_004]);
+        let (all, _) = recent.follow(usize::MAX).expect("room");
+        assert_eq!(all.len(), KEPT);
+        let (newest, mut follower) = recent.follow(2).expect("room");
+        assert_eq!(times(&newest), [1_003, 1_004]);
         recent.add([row(1, None, 2_000)]);
-        let next = told.try_recv().expect("the new one");
+        let told = follower.try_next();
+        let Some(Told::Event(event)) = told else {
+            panic!("told of the new one: {told:?}");
+        };
+        let LiveEvent::Activity(next) = &*event else {
+            panic!("an activity");
+        };
         assert_eq!(next.activity.timestamp.as_millis(), 2_000);
-        assert!(told.try_recv().is_err(), "and nothing else");
+        assert_eq!(follower.try_next(), None, "and nothing else");
     }
 
     #[test]
     fn who_is_erased_is_forgotten() {
-        let recent = Recent::default();
+        let recent = Recent::new(Live::default());
         recent.add([row(1, None, 1), row(2, Some("1"), 2), row(2, Some("11"), 3)]);
         recent.forget(UserId(1));
         assert_eq!(times(&recent.newest(9)), [3]);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::bus::live::{LiveEvent, Told};
 use crate::store::{ActivityFilter, ActivityPlace, NewUser, Options};
 use serde_json::json;
 use std::time::Duration;
@@ -43,7 +44,13 @@ impl Bench {
             ids.push(store.create_user(new).await.expect("a new user"));
         }
         Self {
-            service: ActivityService::with_queue(store.clone(), clock.clone(), RULES, 2),
+            service: ActivityService::with_queue(
+                store.clone(),
+                clock.clone(),
+                RULES,
+                Live::default(),
+                2,
+            ),
             store,
             clock,
             ann: ids[0],
@@ -415,7 +422,12 @@ async fn strict_actions_are_the_known_ones() {
         strict_actions: true,
         ..RULES
     };
-    let strict = ActivityService::new(bench.store.clone(), bench.clock.clone(), rules);
+    let strict = ActivityService::new(
+        bench.store.clone(),
+        bench.clock.clone(),
+        rules,
+        Live::default(),
+    );
     let items = vec![item("video_posted"), item("story_viewed")];
     let refused = strict.log(&bench.author(), items, None).await;
     assert_eq!(invalid(refused), [(1, "action")]);
@@ -427,7 +439,7 @@ async fn what_the_server_notices_is_written_in_the_background() {
     let tasks = Tasks::new();
     bench.service.start(&tasks);
     let (ann, name) = (bench.ann, Username::from_stored("Ann"));
-    let (_, mut told) = bench.service.recent().subscribe(0);
+    let (_, mut follower) = bench.service.recent().follow(0).expect("room");
     type Notice<'a> = (&'static str, &'a dyn Fn(&ActivityService));
     let notices: [Notice<'_>; 4] = [
         ("login", &|service| {
@@ -447,7 +459,13 @@ async fn what_the_server_notices_is_written_in_the_background() {
     let mut found = Vec::new();
     for (action, notice) in notices {
         notice(&bench.service);
-        let row = told.recv().await.expect("told of it").activity.clone();
+        let Told::Event(event) = follower.next().await else {
+            panic!("told of it");
+        };
+        let LiveEvent::Activity(logged) = &*event else {
+            panic!("an activity");
+        };
+        let row = logged.activity.clone();
         assert_eq!(row.action, action);
         assert_eq!(row.ip_address, client().ip_address);
         assert_eq!(row.region, client().region);

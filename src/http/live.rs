@@ -14,22 +14,28 @@ use super::extract::AsAdmin;
 use crate::auth::Identity;
 use crate::bus::live::Follower;
 use crate::error::Error;
+use crate::model::LoggedActivity;
 use bytes::Bytes;
 use event::Counters;
 use futures_util::stream;
 use poem::http::header::RETRY_AFTER;
 use poem::http::{HeaderValue, StatusCode};
 use poem::{Body, IntoResponse, Response};
+use poem_openapi::param::Query;
 use poem_openapi::payload::Payload;
 use poem_openapi::registry::MetaSchemaRef;
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, OpenApi};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// Bytes after which a chunk is sent, though more events are there.
 const CHUNK_BYTES: usize = 16 * 1024;
+
+/// Activities of before that one may ask for: as many as are kept.
+const MAX_RECENT: usize = 1_000;
 
 /// When somebody may try again who found all places taken, in seconds.
 const BUSY_RETRY: HeaderValue = HeaderValue::from_static("10");
@@ -73,21 +79,31 @@ impl LiveApi {
     /// `presence` `{userId,username,status,timestamp,lastSeen?}` when somebody goes online or offline; `session`
     /// `{state,…}` with `state` `started`, `resumed` or `ended` and the session as `/admin/sessions` has it; `activity`
     /// as `/admin/analytics/user-activity` has it; `lagged` `{missed}` where so many events came faster than they were
-    /// read. Nothing is told of what was before. Ends when the credential does, and when the server stops. At most
+    /// read. With `recent`, the newest activities that this server has logged come first, oldest first, and nothing
+    /// else of what was before. Ends when the credential does, and when the server stops. At most
     /// 100 at a time; then 503.
     #[oai(path = "/admin/live", method = "get", operation_id = "followLive")]
-    async fn live(&self, admin: AsAdmin) -> Result<LiveReply, Failure> {
+    async fn live(
+        &self,
+        admin: AsAdmin,
+        /// So many of the newest activities first, 0 to 1,000; none if left out.
+        recent: Query<Option<i64>>,
+    ) -> Result<LiveReply, Failure> {
+        let recent = usize::try_from(recent.0.unwrap_or_default())
+            .ok()
+            .filter(|recent| *recent <= MAX_RECENT)
+            .ok_or_else(|| Error::invalid("recent", format!("must be 0 to {MAX_RECENT}")))?;
         if self.0.stopping.is_cancelled() {
             return Err(Error::Unavailable.into());
         }
-        let follower = self.0.presence.live().follow().ok_or_else(|| {
+        let (newest, follower) = self.0.activity.recent().follow(recent).ok_or_else(|| {
             Failure::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too many follow the live stream; try again later",
             )
             .with_header(RETRY_AFTER, BUSY_RETRY)
         })?;
-        let following = Following::new(self.0.clone(), admin.0, follower);
+        let following = Following::new(self.0.clone(), admin.0, newest, follower);
         let events = stream::unfold(following, |mut following| async move {
             let chunk = following.next().await?;
             Some((Ok::<_, io::Error>(chunk), following))
@@ -101,18 +117,26 @@ impl LiveApi {
 struct Following {
     services: Arc<Services>,
     identity: Identity,
+    /// What comes first, in order.
+    newest: VecDeque<Arc<LoggedActivity>>,
     follower: Follower,
     ticks: Interval,
 }
 
 impl Following {
-    fn new(services: Arc<Services>, identity: Identity, follower: Follower) -> Self {
+    fn new(
+        services: Arc<Services>,
+        identity: Identity,
+        newest: Vec<Arc<LoggedActivity>>,
+        follower: Follower,
+    ) -> Self {
         // The first tick is at once.
         let mut ticks = interval(services.settings.live_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             services,
             identity,
+            newest: newest.into(),
             follower,
             ticks,
         }
@@ -136,7 +160,16 @@ impl Following {
                     connections: tracker.connections(),
                 });
             }
+            Some(row) = std::future::ready(self.newest.pop_front()) => event::activity(&mut text, &row),
             told = self.follower.next() => event::told(&mut text, &told),
+        }
+        while text.len() < CHUNK_BYTES
+            && let Some(row) = self.newest.pop_front()
+        {
+            event::activity(&mut text, &row);
+        }
+        if !self.newest.is_empty() {
+            return Some(text.into());
         }
         while text.len() < CHUNK_BYTES
             && let Some(told) = self.follower.try_next()

@@ -1,4 +1,5 @@
 use super::*;
+use crate::bus::live::{Live, LiveEvent, Told};
 use crate::model::*;
 use crate::store::{ActivityFilter, ActivityPlace, NewUser, Options};
 
@@ -59,7 +60,7 @@ async fn written(store: &Store) -> Vec<i64> {
 #[tokio::test]
 async fn what_comes_to_a_full_queue_is_counted() {
     let (store, ann, _folder) = store().await;
-    let recorder = Recorder::new(store.clone(), Arc::default(), 2);
+    let recorder = Recorder::new(store.clone(), Arc::new(Recent::new(Live::default())), 2);
     for millis in 1..=5 {
         recorder.record(row(ann, millis));
     }
@@ -74,7 +75,7 @@ async fn what_comes_to_a_full_queue_is_counted() {
 #[tokio::test]
 async fn while_the_store_takes_nothing_it_waits_and_then_all_is_written_once() {
     let (store, ann, folder) = store().await;
-    let recent = Arc::new(Recent::default());
+    let recent = Arc::new(Recent::new(Live::default()));
     let recorder = Arc::new(Recorder::new(store.clone(), recent.clone(), 10));
     let foreign = rusqlite::Connection::open(folder.path().join("test.db")).expect("a database");
     foreign.execute_batch("BEGIN IMMEDIATE").expect("locked");
@@ -87,10 +88,15 @@ async fn while_the_store_takes_nothing_it_waits_and_then_all_is_written_once() {
     let tasks = Tasks::new();
     recorder.start(&tasks);
     recorder.record(row(ann, 2));
-    let (_, mut told) = recent.subscribe(0);
+    let (_, mut follower) = recent.follow(0).expect("room");
     foreign.execute_batch("COMMIT").expect("unlocked");
     for millis in [1, 2] {
-        let row = told.recv().await.expect("told of it");
+        let Told::Event(event) = follower.next().await else {
+            panic!("told of it");
+        };
+        let LiveEvent::Activity(row) = &*event else {
+            panic!("an activity");
+        };
         assert_eq!(row.activity.timestamp.as_millis(), millis);
     }
     tasks.stop().await;
@@ -102,7 +108,7 @@ async fn while_the_store_takes_nothing_it_waits_and_then_all_is_written_once() {
 async fn who_is_erased_meanwhile_is_left_out_and_nobody_told_of_them() {
     let (store, ann, _folder) = store().await;
     let bob = user(&store, "bob").await;
-    let recent = Arc::new(Recent::default());
+    let recent = Arc::new(Recent::new(Live::default()));
     let recorder = Recorder::new(store.clone(), recent.clone(), 10);
     recorder.record(row(bob, 1));
     recorder.record(row(ann, 2));
@@ -125,7 +131,7 @@ async fn who_is_erased_meanwhile_is_left_out_and_nobody_told_of_them() {
 #[tokio::test]
 async fn what_cannot_be_written_by_the_end_is_counted() {
     let (store, ann, folder) = store().await;
-    let recorder = Recorder::new(store, Arc::default(), 10);
+    let recorder = Recorder::new(store, Arc::new(Recent::new(Live::default())), 10);
     let foreign = rusqlite::Connection::open(folder.path().join("test.db")).expect("a database");
     foreign.execute_batch("BEGIN IMMEDIATE").expect("locked");
     recorder.record(row(ann, 1));

@@ -82,9 +82,14 @@ pub(super) fn told(text: &mut String, told: &Told) {
         Told::Event(event) => match &**event {
             LiveEvent::Presence(change) => write(text, "presence", &Presence::from(change)),
             LiveEvent::Session(change) => write(text, "session", &Session::from(change)),
-            LiveEvent::Activity(logged) => write(text, "activity", &Activity::from(logged)),
+            LiveEvent::Activity(logged) => activity(text, logged),
         },
     }
+}
+
+/// Writes an activity.
+pub(super) fn activity(text: &mut String, logged: &LoggedActivity) {
+    write(text, "activity", &Activity::from(logged));
 }
 
 fn write(text: &mut String, event: &str, data: &impl Serialize) {

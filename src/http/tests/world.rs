@@ -103,7 +103,12 @@ impl World {
                 clock.clone(),
                 crate::auth::Settings::default(),
             ),
-            activity: ActivityService::new(store.clone(), clock.clone(), rules),
+            activity: ActivityService::new(
+                store.clone(),
+                clock.clone(),
+                rules,
+                presence.live().clone(),
+            ),
             presence,
             store: store.clone(),
             metrics: Arc::new(Metrics::new(&RealtimeCounters::default(), Sample::default)),
