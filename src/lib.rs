@@ -8,7 +8,7 @@
 //! | [`error`] | the one error of the services |
 //! | [`config`] | defaults < file < environment < flags |
 //! | [`store`] | SQLite behind domain verbs: one writer with group commit, many readers |
-//! | [`bus`] | publish and subscribe to presence transitions |
+//! | [`bus`] | publish and subscribe to presence transitions; the live stream for administrators |
 //! | [`presence`] | who is connected, who watches whom, grace, sessions, the one privacy function |
 //! | [`activity`] | the activity log: what may be logged, what the server logs by itself, the newest rows |
 //! | [`analytics`] | counts over dates and zones |

@@ -423,7 +423,13 @@ async fn the_live_stream_tells_what_happens_in_order(transport: Transport) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_live_stream_ends_in_order_with_its_credential_and_with_the_server() {
-    let mut server = Server::start().await;
+    // Of these times, which are for requests, a stream is free: it goes on for longer than both until the credential
+    // is looked at again.
+    let mut server = Server::with(|c| {
+        c.header_timeout = Duration::from_secs(1);
+        c.body_timeout = Duration::from_secs(1);
+    })
+    .await;
     let root = admin(&server).await;
     let key = server.key("live", KeyRole::Admin).await;
     let mut of_root = Live::follow(&root.http).await;
