@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::model::{Clock, FieldError, Range, Timestamp, Zone};
 use crate::presence::PresenceService;
 use crate::store::{QUARTER_MS, Series, Store};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The action that counts as signing in.
@@ -147,11 +148,13 @@ impl Analytics {
         let activities = self.store.tally_activities(None, from, to).await?;
         let sessions = self.store.tally_sessions(from, to, now).await?.tally;
         let online = count(self.presence.tracker().online());
-        let mut peak_online = self.store.peak_online(from, to).await?;
-        // Those who are online now are, whether or not it has been noted yet.
-        if (from..to).contains(&now) {
-            peak_online = peak_online.max(online);
-        }
+        let unwritten = self.presence.tracker().peaks().unwritten();
+        let quarters = quarter_of(from)..=quarter_of(before(to));
+        let peak_online = unwritten
+            .into_iter()
+            .filter(|(quarter, _)| quarters.contains(quarter))
+            .map(|(_, peak)| peak)
+            .fold(self.store.peak_online(from, to).await?, i64::max);
         Ok(Overview {
             online,
             connections: count(self.presence.tracker().connections()),
@@ -184,14 +187,15 @@ impl Analytics {
         })
     }
 
-    /// Keeps how many are online now as the peak of this quarter hour, unless more were.
+    /// Writes the most that were online in each quarter hour, unless more were.
     ///
     /// # Errors
-    /// When the store cannot take it.
-    pub async fn note_online(&self) -> Result<()> {
-        let online = count(self.presence.tracker().online());
-        if online > 0 {
-            self.store.note_online(self.clock.now(), online).await?;
+    /// When the store cannot take it; what is not written is kept for the next time.
+    pub async fn write_peaks(&self) -> Result<()> {
+        let peaks = self.presence.tracker().peaks();
+        for (quarter, peak) in peaks.unwritten() {
+            self.store.note_online(start_of(quarter), peak).await?;
+            peaks.written(quarter, peak);
         }
         Ok(())
     }
@@ -223,14 +227,23 @@ impl Analytics {
         }
         let (first, last) = (quarter_of(from), quarter_of(before(to)));
         let mut values = self.store.series(series.clone(), first, last + 1).await?;
+        if series == Series::Online {
+            let mut peaks: BTreeMap<i64, i64> = values.into_iter().collect();
+            for (quarter, peak) in self.presence.tracker().peaks().unwritten() {
+                if (first..=last).contains(&quarter) {
+                    let highest = peaks.entry(quarter).or_default();
+                    *highest = peak.max(*highest);
+                }
+            }
+            return Ok((peaks.into_iter().collect(), false));
+        }
         let mut is_approximate = false;
-        for quarter in std::collections::BTreeSet::from([first, last]) {
+        for quarter in BTreeSet::from([first, last]) {
             let part = (from.max(start_of(quarter)), to.min(start_of(quarter + 1)));
             if part == (start_of(quarter), start_of(quarter + 1)) {
                 continue;
             }
             let tally = match &series {
-                // The highest of a quarter hour is all that is kept of it.
                 Series::Online => continue,
                 Series::Sessions => {
                     self.store

@@ -30,8 +30,8 @@ use tracing::{error, warn};
 /// How often the proof of life is renewed: after a crash, last seen is wrong by this at most.
 const PROOF_EVERY: Duration = Duration::from_secs(5);
 
-/// How often it is looked how many are online, for the highest of each quarter hour.
-const NOTE_ONLINE_EVERY: Duration = Duration::from_secs(10);
+/// How often the highest number of people online in each quarter hour is written.
+const WRITE_PEAKS_EVERY: Duration = Duration::from_secs(10);
 
 /// How often marks of other processes are looked for.
 const POLL_EVERY: Duration = Duration::from_millis(500);
@@ -384,14 +384,14 @@ fn start_upkeep(tasks: &Tasks, store: &Store, boot: BootId, clock: &Clock) {
     });
 }
 
-/// Keeps how many are online at once. What rises and falls again between two looks is not seen.
+/// Writes the most who were online at once.
 fn start_peaks(tasks: &Tasks, analytics: &Analytics) {
     let analytics = analytics.clone();
-    tasks.every("online peaks", NOTE_ONLINE_EVERY, move || {
+    tasks.every("online peaks", WRITE_PEAKS_EVERY, move || {
         let analytics = analytics.clone();
         async move {
-            if let Err(error) = analytics.note_online().await {
-                warn!(%error, "how many are online could not be noted");
+            if let Err(error) = analytics.write_peaks().await {
+                warn!(%error, "the most who were online could not be written; trying again");
             }
         }
     });

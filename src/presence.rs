@@ -12,6 +12,7 @@ pub mod link;
 #[cfg(test)]
 pub(crate) mod model_tests;
 pub mod overview;
+pub mod peaks;
 mod service;
 mod subject;
 pub(crate) mod timers;

@@ -6,6 +6,7 @@ mod overview;
 
 use super::dirty::Dirty;
 use super::link::{CloseReason, Link, Seen};
+use super::peaks::Peaks;
 use super::timers::Timers;
 use super::tracked::{Effects, Ending, NewConnection, Rules, Tracked};
 use crate::bus::Bus;
@@ -68,6 +69,7 @@ pub struct Tracker {
     pub(super) timers: Arc<Timers<Due>>,
     connections: AtomicUsize,
     online: AtomicUsize,
+    peaks: Peaks,
     transitions: AtomicU64,
     version: AtomicU64,
     next_connection: AtomicU64,
@@ -90,6 +92,7 @@ impl Tracker {
             timers: Timers::new(),
             connections: AtomicUsize::new(0),
             online: AtomicUsize::new(0),
+            peaks: Peaks::default(),
             transitions: AtomicU64::new(0),
             version: AtomicU64::new(0),
             next_connection: AtomicU64::new(1),
@@ -118,6 +121,12 @@ impl Tracker {
             users.extend(online.map(|(user, _)| *user));
         }
         users
+    }
+
+    /// The most people online in each quarter hour, as far as that is not written; of the present one too.
+    pub fn peaks(&self) -> &Peaks {
+        self.peaks.note(self.clock.now(), self.online());
+        &self.peaks
     }
 
     /// Transitions published since the start.
@@ -279,6 +288,7 @@ impl Tracker {
     pub fn shut_down(&self) -> Vec<Arc<dyn Link>> {
         self.is_closed.store(true, Ordering::SeqCst);
         let now = self.clock.now();
+        self.peaks.note(now, self.online());
         let mut links = Vec::new();
         for shard in &self.shards {
             for tracked in shard.lock().values_mut() {
@@ -396,11 +406,12 @@ impl Tracker {
 
     fn transition(&self, tracked: &mut Tracked, now: Timestamp) -> Transition {
         tracked.standing.version = self.version.fetch_add(1, Ordering::Relaxed) + 1;
-        if tracked.standing.is_online {
-            self.online.fetch_add(1, Ordering::Relaxed);
+        let online = if tracked.standing.is_online {
+            self.online.fetch_add(1, Ordering::Relaxed) + 1
         } else {
-            self.online.fetch_sub(1, Ordering::Relaxed);
-        }
+            self.online.fetch_sub(1, Ordering::Relaxed)
+        };
+        self.peaks.note(now, online);
         self.mark(tracked);
         self.bus.live().publish(|| {
             LiveEvent::Presence(PresenceChange {

@@ -209,3 +209,25 @@ async fn the_live_stream_is_told_what_happens_in_order() {
     tracker.shut_down();
     assert!(told().is_empty(), "nobody is told that the server stops");
 }
+
+#[tokio::test]
+async fn a_peak_is_noted_however_short_and_in_every_quarter_hour_that_it_lasts() {
+    let clock = start();
+    let tracker = tracker(&clock);
+    let quarter = clock.now().as_millis() / crate::store::QUARTER_MS;
+    let (first, _) = attach(&tracker, ANN, None).expect("room");
+    let (second, _) = attach(&tracker, BOB, None).expect("room");
+    tracker.detach(BOB, second, clock.now(), Ending::Revoked);
+    assert_eq!(tracker.online(), 1);
+    assert_eq!(tracker.peaks().unwritten(), [(quarter, 2)]);
+    tracker.peaks().written(quarter, 2);
+    // Nobody comes or goes in the next one, and in the one after it she leaves at once.
+    clock.advance(Duration::from_secs(15 * 60));
+    assert_eq!(tracker.peaks().unwritten(), [(quarter + 1, 1)]);
+    clock.advance(Duration::from_secs(15 * 60));
+    tracker.detach(ANN, first, clock.now(), Ending::Revoked);
+    assert_eq!(
+        tracker.peaks().unwritten(),
+        [(quarter + 1, 1), (quarter + 2, 1)]
+    );
+}
