@@ -2,6 +2,7 @@
 //! the app, call it, print. Exit status 0, 1 failed (one line on standard error), 2 usage.
 
 mod database;
+mod export;
 mod import;
 mod migrate;
 mod output;
@@ -36,6 +37,7 @@ enum Command {
     User(user::Arguments),
     Token(token::Arguments),
     Import(import::Arguments),
+    Export(export::Arguments),
 }
 
 /// The definition of the whole command line, from which help, man pages and completions are made.
@@ -52,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::User(arguments) => user::run(arguments),
         Command::Token(arguments) => token::run(arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
     };
     let Err(error) = result else {
         return ExitCode::SUCCESS;

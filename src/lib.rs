@@ -13,6 +13,7 @@
 //! | [`activity`] | the activity log: what may be logged, what the server logs by itself, the newest rows |
 //! | [`analytics`] | counts over dates and zones |
 //! | [`auth`] | passwords, opaque tokens, API keys, host JWTs |
+//! | [`export`] | rows as CSV and JSON lines |
 //! | [`realtime`] | one connection's life: raw WebSocket and Socket.IO over the same outbox |
 //! | [`http`] | the JSON API |
 //! | [`app`] | wires the above; what `serve` and the tests share |
@@ -37,6 +38,7 @@ pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod export;
 pub mod http;
 pub mod logging;
 pub mod metrics;

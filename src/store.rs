@@ -8,6 +8,7 @@
 mod activities;
 mod analytics;
 mod credentials;
+mod exports;
 mod imports;
 mod own;
 mod sqlite;
@@ -17,6 +18,7 @@ pub mod types;
 
 pub use activities::*;
 pub use analytics::*;
+pub use exports::*;
 pub use imports::*;
 pub use own::{ConversationRow, Relation, RelationRow, SessionCursor};
 pub use sqlite::lock::Lock;

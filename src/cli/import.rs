@@ -27,7 +27,8 @@ use rows::{Follow, Row, Rules, UserRow};
 use sessions::EndedSession;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
-use text::{Columns, Format, Records};
+pub(super) use text::Format;
+use text::{Columns, Records};
 
 /// Rows in one transaction beside a server: many enough for speed, few enough that it does not wait long.
 const BATCH_ROWS: usize = 2_000;
@@ -56,12 +57,24 @@ pub(super) struct Arguments {
     json: bool,
 }
 
+/// What a file holds, in an import and in an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Kind {
+pub(super) enum Kind {
     Users,
     Follows,
     Activities,
     Sessions,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Users => "users",
+            Self::Follows => "follows",
+            Self::Activities => "activities",
+            Self::Sessions => "sessions",
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -9,10 +9,13 @@ pub(super) struct Closed;
 
 /// Writes `text` to standard output and flushes it.
 pub(super) fn print(text: impl AsRef<str>) -> anyhow::Result<()> {
+    write(text.as_ref().as_bytes())
+}
+
+/// As [`print`], for what may be no text.
+pub(super) fn write(bytes: &[u8]) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    let written = stdout
-        .write_all(text.as_ref().as_bytes())
-        .and_then(|()| stdout.flush());
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
     written.map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Closed.into(),
         _ => anyhow::Error::new(error).context("cannot write to standard output"),

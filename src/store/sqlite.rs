@@ -12,6 +12,7 @@ mod checkpoint;
 pub(super) mod conversations;
 pub(super) mod erase;
 pub(super) mod export;
+pub(super) mod exports;
 mod fault;
 pub(super) mod follows;
 pub(super) mod identities;

@@ -24,6 +24,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("presence", &["model", "error", "store", "bus", "tasks"]),
     ("activity", &["model", "error", "store", "bus", "tasks"]),
     ("analytics", &["model", "error", "store", "presence"]),
+    // Rows as text, for the API and the command line.
+    ("export", &["model", "store"]),
     // The transports. A connection speaks to services and never to the store.
     (
         "realtime",
@@ -39,6 +41,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "presence",
             "activity",
             "analytics",
+            "export",
             "bus",
             "store",
         ],

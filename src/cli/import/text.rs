@@ -12,7 +12,7 @@ pub(super) const MAX_RECORD_BYTES: usize = 1 << 20;
 
 /// What kind of file it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(in crate::cli) enum Format {
     /// CSV with a header.
     Csv,
     /// One JSON object a line.
@@ -22,7 +22,7 @@ pub(super) enum Format {
 
 impl Format {
     /// By the name's ending.
-    pub(super) fn of(path: &Path) -> Option<Self> {
+    pub(in crate::cli) fn of(path: &Path) -> Option<Self> {
         let ending = path.extension()?.to_str()?.to_ascii_lowercase();
         match ending.as_str() {
             "csv" => Some(Self::Csv),

@@ -249,6 +249,15 @@ pub fn online_at(
     })
 }
 
+/// The columns that [`entry`] reads.
+macro_rules! session_columns {
+    () => {
+        "s.id, s.user_id, u.username, s.device_id, s.started_at, s.ended_at, s.end_reason, s.rowid, s.device_type, \
+         s.ip_address, s.country_code, s.user_agent"
+    };
+}
+pub(super) use session_columns;
+
 /// Sessions, newest first.
 pub fn session_page(
     connection: &Connection,
@@ -285,10 +294,13 @@ pub fn session_page(
         values.push(Value::Integer(before.row_id));
     }
     let sql = format!(
-        "SELECT s.id, s.user_id, u.username, s.device_id, s.started_at, s.ended_at, s.end_reason, s.rowid, \
-         s.device_type, s.ip_address, s.country_code, s.user_agent \
-         FROM sessions s CROSS JOIN users u ON u.id = s.user_id \
-         WHERE {conditions} ORDER BY s.started_at DESC, s.rowid DESC LIMIT ?"
+        concat!(
+            "SELECT ",
+            session_columns!(),
+            " FROM sessions s CROSS JOIN users u ON u.id = s.user_id \
+             WHERE {conditions} ORDER BY s.started_at DESC, s.rowid DESC LIMIT ?"
+        ),
+        conditions = conditions
     );
     values.push(Value::Integer(
         i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1),
@@ -302,7 +314,8 @@ pub fn session_page(
     Ok((found, has_more))
 }
 
-fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<SessionEntry> {
+/// A session, from [`session_columns`].
+pub(super) fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<SessionEntry> {
     let started_at = rows::time(row, 4)?;
     Ok(SessionEntry {
         session: SessionRow {

@@ -1,7 +1,8 @@
 //! The cost of the statements over people, as SQLite plans them.
 
 use super::{
-    analytics, blocks, conversations, erase, export, follows, messages, migrate, people, sign_ins,
+    analytics, blocks, conversations, erase, export, exports, follows, messages, migrate, people,
+    sign_ins,
 };
 
 /// What every statement over people does must cost what it returns, not what there is.
@@ -43,6 +44,8 @@ fn no_statement_scans_a_table() {
         export::BLOCKS,
         export::CONVERSATIONS,
         export::PARTICIPANTS,
+        exports::FOLLOWS,
+        exports::SESSIONS,
         analytics::CLOSED_AT,
         analytics::OPEN_AT,
         // What the database does by itself when a user or a target goes.

@@ -1,0 +1,58 @@
+//! The store's verbs for taking everything out: keyset pages of all rows of a kind, oldest first, each a short read of
+//! its own, so that neither memory nor a snapshot is held however long the writing takes. Users and activities have
+//! such pages elsewhere.
+
+use super::sqlite::exports;
+use super::{Result, SessionCursor, SessionEntry, Store};
+use crate::model::*;
+
+/// A follow by the names of its two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowNames {
+    /// Its row, in the order they were made.
+    pub row_id: i64,
+    /// Who follows.
+    pub follower: Username,
+    /// Whom.
+    pub followee: Username,
+}
+
+/// What the newest run of a server says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastBoot {
+    /// Its last proof of life.
+    pub proof_at: Timestamp,
+    /// Whether it has not ended in good order: it runs, or it died.
+    pub is_open: bool,
+}
+
+impl Store {
+    /// A page of all follows after this row.
+    pub async fn follows_after(
+        &self,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<FollowNames>> {
+        self.0
+            .read("reading follows", move |c| {
+                exports::follows(c, after, limit)
+            })
+            .await
+    }
+    /// A page of all sessions after this place, by when they began.
+    pub async fn sessions_after(
+        &self,
+        after: Option<SessionCursor>,
+        limit: usize,
+    ) -> Result<Vec<SessionEntry>> {
+        self.0
+            .read("reading sessions", move |c| {
+                exports::sessions(c, after, limit)
+            })
+            .await
+    }
+    /// The newest run of a server, if there ever was one.
+    pub async fn last_boot(&self) -> Result<Option<LastBoot>> {
+        self.0.read("reading boots", exports::last_boot).await
+    }
+}
