@@ -4,6 +4,7 @@
 //! convert. [`error`] alone maps failures, [`envelope`] successes, [`extract`] says who is asking, `shape` whether a
 //! body fits its document. Realtime connections and the accept loop are elsewhere.
 
+mod accept;
 pub mod activities;
 pub mod admin;
 pub mod analytics;

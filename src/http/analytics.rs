@@ -1,19 +1,24 @@
 //! What administrators ask of the log, of sessions and of counts.
 
+mod stream;
 mod types;
 
 use super::Services;
+use super::accept::Form;
 use super::document::Tag;
 use super::envelope::{Reply, ok};
+use super::error::Failure;
 use super::extract::AsAdmin;
 use super::page::{bound_cursor, bound_key, long_limit};
 use crate::analytics::{Interval, Metric};
 use crate::error::{Error, Result};
+use crate::export::Format;
 use crate::model::{ActivityId, Range, Timestamp, UserId, Zone};
 use crate::store::{ActivityFilter, ActivityPlace, SessionCursor, SessionFilter};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Query;
 use std::sync::Arc;
+use stream::ActivityReply;
 use types::*;
 
 /// Rows that `offset` may skip; a cursor goes further.
@@ -28,6 +33,10 @@ impl AnalyticsApi {
     ///
     /// Newest first; `total` is how many rows there are in all. An unknown `username` is an empty list, and so are a
     /// `userId` and a `username` of two users.
+    ///
+    /// With `Accept: text/csv` or `application/x-ndjson` the whole selection is streamed instead, without `limit`,
+    /// `offset` and `cursor`. What is logged meanwhile is not in it. If it breaks off (the database could not answer
+    /// any more), the answer is, as HTTP has it, incomplete.
     #[oai(
         path = "/admin/analytics/user-activity",
         method = "get",
@@ -37,6 +46,7 @@ impl AnalyticsApi {
     async fn user_activity(
         &self,
         _admin: AsAdmin,
+        form: Form,
         /// Whose.
         #[oai(name = "userId")]
         user_id: Query<Option<i64>>,
@@ -61,27 +71,39 @@ impl AnalyticsApi {
         offset: Query<Option<i64>>,
         /// The `nextCursor` of a page with the same filters.
         cursor: Query<Option<String>>,
-    ) -> Reply<UserActivity> {
+    ) -> Result<ActivityReply, Failure> {
         let (zone, range) = self.dates(&tz, &start_date, &end_date)?;
+        let format = match form {
+            Form::Json => None,
+            Form::Csv => Some(Format::Csv),
+            Form::Ndjson => Some(Format::Jsonl),
+        };
+        if format.is_some() {
+            refuse_pages(limit.0, offset.0, cursor.0.as_deref())?;
+        }
         let limit = long_limit(limit.0)?;
         let filters = format!(
             "a{:?}",
             (user_id.0, &username.0, &action.0, &target_type.0, range)
         );
         let place = place(&filters, offset.0, cursor.0.as_deref())?;
-        let Some(user_id) = self.whose(user_id.0, username.0.as_deref()).await? else {
-            return ok(UserActivity::none(zone));
-        };
-        let filter = ActivityFilter {
+        let whose = self.whose(user_id.0, username.0.as_deref()).await?;
+        let filter = whose.map(|user_id| ActivityFilter {
             user_id,
             action: action.0,
             target_type: target_type.0,
             from: range.from,
             to: range.to,
+        });
+        if let Some(format) = format {
+            return Ok(ActivityReply::all(&self.0.store, filter, format).await?);
+        }
+        let Some(filter) = filter else {
+            return Ok(ActivityReply::page(UserActivity::none(zone)));
         };
         let page = self.0.store.activities(filter, place, limit, true).await?;
         let next = page.next.map(|id| bound_cursor(&filters, &id.to_string()));
-        ok(UserActivity::new(page, next, zone))
+        Ok(ActivityReply::page(UserActivity::new(page, next, zone)))
     }
 
     /// How many sessions, how long, and when
@@ -312,6 +334,22 @@ impl AnalyticsApi {
         Ok(user
             .filter(|user| id.is_none_or(|id| id == *user))
             .map(Some))
+    }
+}
+
+/// A stream is the whole selection.
+fn refuse_pages(limit: Option<i64>, offset: Option<i64>, cursor: Option<&str>) -> Result<()> {
+    let given = [
+        ("limit", limit.is_some()),
+        ("offset", offset.is_some()),
+        ("cursor", cursor.is_some()),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((field, _)) => {
+            let message = "is for pages of JSON; CSV and JSON lines have the whole selection";
+            Err(Error::invalid(field, message))
+        }
+        None => Ok(()),
     }
 }
 

@@ -19,7 +19,8 @@ pub struct Success<T: Payload> {
 }
 
 impl<T: Payload> Success<T> {
-    fn json(data: T) -> Json<Self> {
+    /// With `data`.
+    pub fn json(data: T) -> Json<Self> {
         Json(Self {
             success: true,
             data,
