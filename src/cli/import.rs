@@ -138,6 +138,28 @@ fn import_kind(
     }
 }
 
+/// Imports `text`; what came of it, and the report. For tests of what is exported.
+#[cfg(test)]
+pub(super) fn import_text(
+    config: &Config,
+    kind: Kind,
+    format: Format,
+    text: &[u8],
+) -> (anyhow::Result<()>, serde_json::Value) {
+    let arguments = Arguments {
+        database: database::DatabaseArguments::default(),
+        kind,
+        file: "-".into(),
+        format: Some(format),
+        on_error: OnError::Stop,
+        json: true,
+    };
+    let mut report = Report::new(None);
+    let records = Records::new(text, format);
+    let result = import_kind(config, &arguments, records, &mut report);
+    (result, report.to_json())
+}
+
 fn import<R: Row>(
     config: &Config,
     arguments: &Arguments,

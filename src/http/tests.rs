@@ -7,6 +7,7 @@ mod bulk;
 mod failures;
 mod flows;
 mod own;
+mod streams;
 mod world;
 
 use crate::error::Result;

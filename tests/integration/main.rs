@@ -8,6 +8,7 @@ mod account;
 mod activities;
 mod admin;
 mod auth;
+mod export;
 mod failures;
 mod harness;
 mod host;
