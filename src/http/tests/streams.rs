@@ -100,14 +100,14 @@ async fn streams_have_the_rows_of_the_pages() {
             10,
         ),
         (
-            "startDate=2026-03-01&endDate=2026-03-01&tz=Pacific/Kiritimati",
+            "startDate=2026-03-01&endDate=2026-03-01&tz=America/Los_Angeles",
             0,
         ),
         ("username=nobody", 0),
         ("username=bob&userId=1", 0),
     ] {
         let pages = by_pages(&world, query).await;
-        // In that zone the day had ended hours before the first row.
+        // In that zone the day begins hours after the last row.
         assert_eq!(pages.len(), count, "{query}");
 
         let answer = ask(&world, query, NDJSON).await;
@@ -131,7 +131,10 @@ async fn streams_have_the_rows_of_the_pages() {
             .map(|row| row.expect("CSV").iter().map(str::to_owned).collect())
             .collect();
         let expected: Vec<_> = pages.iter().map(cells).collect();
-        assert!(rows == expected, "{query}: CSV");
+        assert_eq!(rows.len(), count, "{query}");
+        for (row, expected) in rows.iter().zip(&expected) {
+            assert_eq!(row, expected, "{query}");
+        }
     }
 }
 
