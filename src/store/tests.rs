@@ -2,6 +2,7 @@
 
 mod activities;
 mod analytics;
+mod exports;
 mod files;
 mod messages;
 mod own;

@@ -9,7 +9,7 @@ use crate::store::{
 /// A kind of row that is exported.
 pub(super) trait Exported: Row + Send + Sync + 'static {
     /// Rows of a page: enough for speed, few enough for memory when each is as long as it may be.
-    const PAGE: usize = 2_000;
+    const PAGE: usize = 1_000;
 
     /// What tells where the next page begins.
     type Key: Copy + Send + 'static;

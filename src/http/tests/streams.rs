@@ -254,5 +254,7 @@ async fn the_next_page_is_read_when_the_one_before_was_sent() {
         assert_eq!(begun.status(), 200);
         world.store.close().await;
         assert!(begun.into_body().into_string().await.is_err(), "{accept}");
+        // One that cannot begin is refused as everything is.
+        ask(&world, "", accept).await.fails(503, "unavailable");
     }
 }
