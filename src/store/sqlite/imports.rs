@@ -49,8 +49,7 @@ fn resolve<'a>(
     Ok(if bad.is_empty() { Ok(found) } else { Err(bad) })
 }
 
-/// Inserts in the order of the users: each leaf of the indexes by user is then touched once, where a large batch in the
-/// order of time would come back to most of them again and again.
+/// Inserts in the order of the ids, in which the table and the indexes that are in order of time only grow.
 pub fn activities(connection: &Connection, rows: Vec<ActivityImport>) -> Result<Imported, Fault> {
     let users = match resolve(connection, rows.iter().map(|row| &row.user))? {
         Ok(users) => users,
@@ -60,7 +59,7 @@ pub fn activities(connection: &Connection, rows: Vec<ActivityImport>) -> Result<
     for (row, user) in rows.iter_mut().zip(users) {
         row.user_id = user;
     }
-    rows.sort_unstable_by_key(|row| (row.user_id, row.id));
+    rows.sort_unstable_by_key(|row| row.id);
     let written = log::insert(connection, &rows, |_| Ok(true))?;
     rollups::add(connection, written.iter().copied())?;
     Ok(Ok(counts(rows.len(), written.len())))
