@@ -11,6 +11,7 @@ mod credentials;
 mod exports;
 mod imports;
 mod own;
+mod prune;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub use analytics::*;
 pub use exports::*;
 pub use imports::*;
 pub use own::{ConversationRow, Relation, RelationRow, SessionCursor};
+pub use prune::*;
 pub use sqlite::lock::Lock;
 pub use sqlite::migrate;
 pub use types::*;

@@ -83,7 +83,10 @@ pub(super) fn explain(error: StoreError, path: &Path) -> anyhow::Error {
             anyhow::anyhow!("{error}; check that {shown} can be written, and try again")
         }
         StoreError::Conflict(_) => anyhow::anyhow!("{error}; choose another"),
-        StoreError::Missing(_) | StoreError::Outdated(_) | StoreError::Held(_) => error.into(),
+        StoreError::Missing(_)
+        | StoreError::Outdated(_)
+        | StoreError::Held(_)
+        | StoreError::Pruning(_) => error.into(),
         StoreError::Unusable { .. } => {
             anyhow::anyhow!("{error}; check its permissions, or restore a backup")
         }

@@ -27,6 +27,7 @@ pub(super) mod people;
 #[cfg(test)]
 mod plans;
 mod pool;
+pub(super) mod prune;
 pub(super) mod rollups;
 pub(super) mod rows;
 pub(super) mod secrets;

@@ -50,6 +50,9 @@ pub enum StoreError {
     /// Another process holds the lock.
     #[error("another lastseen serves {0} or imports into it; stop it first")]
     Held(PathBuf),
+    /// Another prune holds the lock.
+    #[error("another prune of {0} is running; wait for it to end, or stop it")]
+    Pruning(PathBuf),
     /// A command panicked; its changes were rolled back and the cause logged.
     #[error("internal error while doing: {0}")]
     Panicked(&'static str),

@@ -293,6 +293,41 @@ pub fn after(
     Ok(rows)
 }
 
+const BETWEEN: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM user_activity_logs l NOT INDEXED CROSS JOIN users u ON u.id = l.user_id \
+     WHERE l.id > ?1 AND l.id < ?2 ORDER BY l.id LIMIT ?3"
+);
+const BETWEEN_OF_ACTION: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM user_activity_logs l INDEXED BY idx_activity_action CROSS JOIN users u ON u.id = l.user_id \
+     WHERE l.id > ?1 AND l.id < ?2 AND l.action = ?4 ORDER BY l.id LIMIT ?3"
+);
+
+/// A page of the rows between two ids, oldest first; with an action only of it.
+pub fn between(
+    connection: &Connection,
+    action: Option<&str>,
+    after: [u8; 16],
+    before: [u8; 16],
+    limit: usize,
+) -> Result<Vec<LoggedActivity>, Fault> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = match action {
+        None => connection
+            .prepare_cached(BETWEEN)?
+            .query_map((after, before, limit), from_row)?
+            .collect::<rusqlite::Result<_>>()?,
+        Some(action) => connection
+            .prepare_cached(BETWEEN_OF_ACTION)?
+            .query_map((after, before, limit, action), from_row)?
+            .collect::<rusqlite::Result<_>>()?,
+    };
+    Ok(rows)
+}
+
 /// How many rows there are.
 pub fn count(connection: &Connection, filter: &ActivityFilter) -> Result<i64, Fault> {
     if filter.target_type.is_some() {

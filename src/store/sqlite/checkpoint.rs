@@ -15,11 +15,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// 4 MB of pages of 4,096 bytes.
-const PASSIVE_PAGES: u64 = 1_000;
+pub(super) const PASSIVE_PAGES: u64 = 1_000;
 /// 64 MB.
-const RESTART_PAGES: u64 = 16_384;
+pub(super) const RESTART_PAGES: u64 = 16_384;
 const RESTART_TRIES: u32 = 20;
-const RESTART_GAP: Duration = Duration::from_millis(2);
+pub(super) const RESTART_GAP: Duration = Duration::from_millis(2);
 const BUSY_TRIES: i32 = 3;
 const BUSY_PAUSE: Duration = Duration::from_micros(100);
 const IDLE: Duration = Duration::from_secs(1);
@@ -35,6 +35,11 @@ pub(super) fn count_wal_pages(connection: &Connection) {
         WAL_PAGES.set(u64::try_from(pages).unwrap_or(0));
         Ok(())
     }));
+}
+
+/// Pages in the log after the last commit on this thread.
+pub(super) fn wal_pages() -> u64 {
+    WAL_PAGES.get()
 }
 
 /// The writer's handle.
@@ -91,12 +96,7 @@ impl Checkpointer {
     pub fn start(connection: Connection) -> Result<Self> {
         let unavailable =
             |error: String| StoreError::Unavailable(format!("no thread for checkpoints: {error}"));
-        connection
-            .busy_handler(Some(|tries| {
-                std::thread::sleep(BUSY_PAUSE);
-                tries < BUSY_TRIES
-            }))
-            .map_err(|error| unavailable(error.to_string()))?;
+        be_impatient(&connection).map_err(|error| unavailable(error.to_string()))?;
         let signal = Signal(Arc::new(Shared {
             log: Mutex::new(Log {
                 due: PASSIVE_PAGES,
@@ -198,11 +198,19 @@ fn passive(connection: &Connection, shared: &Shared) -> rusqlite::Result<()> {
     Ok(())
 }
 
-struct Done {
-    busy: bool,
+/// Waits for readers no longer than a writer can be held up.
+pub(super) fn be_impatient(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_handler(Some(|tries| {
+        std::thread::sleep(BUSY_PAUSE);
+        tries < BUSY_TRIES
+    }))
 }
 
-fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<Done> {
+pub(super) struct Done {
+    pub busy: bool,
+}
+
+pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<Done> {
     connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
         Ok(Done {
             busy: row.get::<_, i64>(0)? != 0,

@@ -24,6 +24,7 @@ migrations![
     "0005_changes",
     "0006_identities",
     "0007_activities",
+    "0008_prune",
 ];
 
 /// The schema version of this lastseen.

@@ -30,10 +30,34 @@ const ADD_BUCKET: &str = "INSERT INTO activity_rollups (user_id, action, span, b
      VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (user_id, action, span, bucket) \
      DO UPDATE SET ever = ever + excluded.ever, live = live + excluded.live";
 
+// Rows that were counted before. Where they were not, as in another database, there were at least as many as there are.
+const RESTORE_TOTAL: &str = "INSERT INTO activity_counts (user_id, action, ever, live) VALUES (?1, ?2, ?3, ?3) \
+     ON CONFLICT (user_id, action) DO UPDATE SET ever = max(ever, live + excluded.live), live = live + excluded.live";
+const RESTORE_BUCKET: &str = "INSERT INTO activity_rollups (user_id, action, span, bucket, ever, live) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (user_id, action, span, bucket) \
+     DO UPDATE SET ever = max(ever, live + excluded.live), live = live + excluded.live";
+
 /// Counts `rows`, which are new and in the table already.
 pub fn add<'a>(
     connection: &Connection,
     rows: impl Iterator<Item = &'a Activity> + Clone,
+) -> Result<(), Fault> {
+    raise(connection, rows, ADD_TOTAL, ADD_BUCKET)
+}
+
+/// Counts `rows`, which are in the table again, as live only.
+pub fn restore<'a>(
+    connection: &Connection,
+    rows: impl Iterator<Item = &'a Activity> + Clone,
+) -> Result<(), Fault> {
+    raise(connection, rows, RESTORE_TOTAL, RESTORE_BUCKET)
+}
+
+fn raise<'a>(
+    connection: &Connection,
+    rows: impl Iterator<Item = &'a Activity> + Clone,
+    add_total: &str,
+    add_bucket: &str,
 ) -> Result<(), Fault> {
     let mut totals = Totals::new();
     let mut buckets = Buckets::new();
@@ -43,11 +67,11 @@ pub fn add<'a>(
                 *totals.entry((user, action)).or_default() += 1;
             }
         }
-        add_buckets(&mut buckets, EVERYONE, row);
+        add_buckets(&mut buckets, EVERYONE, &row.action, row.timestamp);
     }
     let (mut with_rollups, mut with_many) = (HashSet::new(), Vec::new());
     // Asked for by a statement of its own: RETURNING makes a temporary table for each row, at three times the cost.
-    let mut add = connection.prepare_cached(ADD_TOTAL)?;
+    let mut add = connection.prepare_cached(add_total)?;
     for ((user, action), count) in totals {
         add.execute((user, action, count))?;
         if user != EVERYONE && action == EVERY_ACTION {
@@ -61,10 +85,15 @@ pub fn add<'a>(
     }
     if !with_rollups.is_empty() {
         for row in rows.filter(|row| with_rollups.contains(&row.user_id.0)) {
-            add_buckets(&mut buckets, row.user_id.0, row);
+            add_buckets(
+                &mut buckets,
+                row.user_id.0,
+                &row.action,
+                row.timestamp,
+            );
         }
     }
-    let mut add = connection.prepare_cached(ADD_BUCKET)?;
+    let mut add = connection.prepare_cached(add_bucket)?;
     for ((user, action, span, bucket), count) in buckets {
         add.execute((user, action, span, bucket, count))?;
     }
@@ -74,13 +103,57 @@ pub fn add<'a>(
     Ok(())
 }
 
-fn add_buckets<'a>(buckets: &mut Buckets<'a>, user: i64, row: &'a Activity) {
-    let millis = row.timestamp.as_millis();
-    for action in [EVERY_ACTION, &row.action] {
+fn add_buckets<'a>(buckets: &mut Buckets<'a>, user: i64, action: &'a str, at: Timestamp) {
+    let millis = at.as_millis();
+    for action in [EVERY_ACTION, action] {
         for (span, bucket) in [(0, millis / QUARTER_MS), (1, millis / DAY_MS)] {
             *buckets.entry((user, action, span, bucket)).or_default() += 1;
         }
     }
+}
+
+const LOWER_TOTAL: &str =
+    "UPDATE activity_counts SET live = live - ?3 WHERE user_id = ?1 AND action = ?2";
+const LOWER_BUCKET: &str = "UPDATE activity_rollups SET live = live - ?5 \
+     WHERE user_id = ?1 AND action = ?2 AND span = ?3 AND bucket = ?4";
+
+/// Who did what and when: all that counts are made of.
+pub type Counted<'a> = (UserId, &'a str, Timestamp);
+
+/// Takes deleted rows from the live counts. What the trigger does row by row, once for all of them.
+pub fn lower<'a>(
+    connection: &Connection,
+    rows: impl Iterator<Item = Counted<'a>> + Clone,
+) -> Result<(), Fault> {
+    let mut totals = Totals::new();
+    let mut buckets = Buckets::new();
+    for (user, action, at) in rows.clone() {
+        for user in [EVERYONE, user.0] {
+            for action in [EVERY_ACTION, action] {
+                *totals.entry((user, action)).or_default() += 1;
+            }
+        }
+        add_buckets(&mut buckets, EVERYONE, action, at);
+    }
+    let mut with_rollups = HashSet::new();
+    let mut lower = connection.prepare_cached(LOWER_TOTAL)?;
+    for ((user, action), count) in totals {
+        lower.execute((user, action, count))?;
+        if user != EVERYONE
+            && action == EVERY_ACTION
+            && total(connection, Some(UserId(user)), action)?.has_rollups
+        {
+            with_rollups.insert(user);
+        }
+    }
+    for (user, action, at) in rows.filter(|(user, ..)| with_rollups.contains(&user.0)) {
+        add_buckets(&mut buckets, user.0, action, at);
+    }
+    let mut lower = connection.prepare_cached(LOWER_BUCKET)?;
+    for ((user, action, span, bucket), count) in buckets {
+        lower.execute((user, action, span, bucket, count))?;
+    }
+    Ok(())
 }
 
 const BEGIN: &str = "INSERT INTO activity_rollups (user_id, action, span, bucket, ever, live) \
