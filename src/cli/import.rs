@@ -17,7 +17,7 @@ mod text;
 use super::database::{self, Access, with_store};
 use super::{output, usage};
 use crate::config::Config;
-use crate::store::{Lock, Store, UpsertCounts};
+use crate::store::{ImportSource, Lock, Store, UpsertCounts};
 use activities::ActivityRow;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
@@ -36,7 +36,7 @@ const BATCH_ROWS: usize = 2_000;
 /// Import users, follows, activities or sessions; the same file again changes nothing
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Columns (CSV with a header, or JSON lines with these keys):\n  users       id, externalId, username, displayName, email, bio, profilePictureUrl\n  follows     follower, followee (usernames)\n  activities  id, userId or username, action, targetType, targetId, metadata, ipAddress, deviceType, countryCode, region, timestamp\n  sessions    id, userId or username, deviceId, deviceType, ipAddress, countryCode, userAgent, startedAt, endedAt, endReason\nTimes are RFC 3339 or Unix seconds. Other columns are ignored.\n\nA row of users matches the user with its id, else its externalId, else its username; an empty cell leaves a field as it is. A row of activities or sessions without an id gets one from its content and from how many rows before it are the same: repeats stay, and the same file again adds nothing.\n\nBatches are large, and a server cannot start meanwhile; beside a running server they are small.\n\nExamples:\n  lastseen import users users.csv\n  lastseen import activities log.csv --json\n  lastseen import follows - --format jsonl --on-error skip < follows.jsonl"
+    after_help = "Columns (CSV with a header, or JSON lines with these keys):\n  users       id, externalId, username, displayName, email, bio, profilePictureUrl\n  follows     follower, followee (usernames)\n  activities  id, userId or username, action, targetType, targetId, metadata, ipAddress, deviceType, countryCode, region, timestamp\n  sessions    id, userId or username, deviceId, deviceType, ipAddress, countryCode, userAgent, startedAt, endedAt, endReason\nTimes are RFC 3339 or Unix seconds. Other columns are ignored.\n\nA row of users matches the user with its id, else its externalId, else its username; an empty cell leaves a field as it is. A row of activities or sessions without an id gets one from its content and from how many rows before it are the same: repeats stay, and the same file again adds nothing.\n\nA row that prune has removed is not taken a second time; --restore puts back what its archive holds.\n\nBatches are large, and a server cannot start meanwhile; beside a running server they are small.\n\nExamples:\n  lastseen import users users.csv\n  lastseen import activities log.csv --json\n  lastseen import activities archive/activities-20260101T000000Z-20260131T235959Z-1.ndjson.zst --restore\n  lastseen import follows - --format jsonl --on-error skip < follows.jsonl"
 )]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -46,12 +46,15 @@ pub(super) struct Arguments {
     kind: Kind,
     /// The file; - is standard input
     file: PathBuf,
-    /// Needed where the file's name does not end in .csv, .jsonl or .ndjson
+    /// Needed where the file's name does not end in .csv, .jsonl or .ndjson, which .zst may follow
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// At a bad line: stop (what was written before stays), or skip it
     #[arg(long, value_enum, default_value = "stop")]
     on_error: OnError,
+    /// Put back rows that `prune --archive` wrote to the file, without counting them twice
+    #[arg(long)]
+    restore: bool,
     /// Report as a JSON object
     #[arg(long)]
     json: bool,
@@ -92,6 +95,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             ));
         }
     };
+    if arguments.restore && !matches!(arguments.kind, Kind::Activities | Kind::Sessions) {
+        return Err(usage(
+            "--restore puts back what prune removed: activities or sessions",
+        ));
+    }
     let config = arguments.database.settings()?;
     // Before the database is made: a wrong name must not leave an empty one behind.
     let (input, size_bytes) = open_input(&arguments.file)?;
@@ -117,6 +125,10 @@ fn open_input(path: &Path) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> {
     let context = || format!("cannot read {}; check the path", path.display());
     let file = std::fs::File::open(path).with_context(context)?;
     let metadata = file.metadata().with_context(context)?;
+    if text::is_compressed(path) && metadata.is_file() {
+        let input = zstd::Decoder::new(file).with_context(context)?;
+        return Ok((Box::new(input), None));
+    }
     if metadata.is_dir() {
         bail!("{} is a directory; give a file", path.display());
     }
@@ -181,6 +193,11 @@ fn import<R: Row>(
                 store: store.clone(),
                 rules: Rules {
                     require_id: config.jwt_sub == crate::config::JwtSub::Id,
+                    source: if arguments.restore {
+                        ImportSource::Archive
+                    } else {
+                        ImportSource::Elsewhere
+                    },
                 },
                 skip: arguments.on_error == OnError::Skip,
                 database: config.database.clone(),

@@ -32,6 +32,16 @@ pub struct SessionImport {
     pub session: SessionRow,
 }
 
+/// Where rows come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ImportSource {
+    /// They were never here: they are counted. One that prune may have removed is bad.
+    #[default]
+    Elsewhere,
+    /// Prune removed them from here: they were counted then, and are now there again.
+    Archive,
+}
+
 /// What a batch came to: counts, or the bad rows by index.
 pub type Imported = std::result::Result<UpsertCounts, Vec<(usize, FieldError)>>;
 
@@ -73,17 +83,27 @@ impl Ordinals {
 
 impl Store {
     /// Writes all rows, or none when one is bad. A row whose id is there already is unchanged.
-    pub async fn import_activities(&self, rows: Vec<ActivityImport>) -> Result<Imported> {
+    pub async fn import_activities(
+        &self,
+        rows: Vec<ActivityImport>,
+        source: ImportSource,
+    ) -> Result<Imported> {
         self.0
             .write("importing activities", move |c| {
-                imports::activities(c, rows)
+                imports::activities(c, rows, source)
             })
             .await
     }
     /// As [`Store::import_activities`].
-    pub async fn import_sessions(&self, rows: Vec<SessionImport>) -> Result<Imported> {
+    pub async fn import_sessions(
+        &self,
+        rows: Vec<SessionImport>,
+        source: ImportSource,
+    ) -> Result<Imported> {
         self.0
-            .write("importing sessions", move |c| imports::sessions(c, rows))
+            .write("importing sessions", move |c| {
+                imports::sessions(c, rows, source)
+            })
             .await
     }
     /// Brings columns of users forward to what was imported, never back and never past `now`. A few users at a time,

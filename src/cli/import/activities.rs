@@ -93,9 +93,9 @@ impl Row for ActivityRow {
         fields.check(reading)
     }
 
-    async fn write(store: &Store, rows: Vec<Self>, _rules: Rules) -> store::Result<Written> {
+    async fn write(store: &Store, rows: Vec<Self>, rules: Rules) -> store::Result<Written> {
         let rows = rows.into_iter().map(|row| row.0).collect();
-        store.import_activities(rows).await
+        store.import_activities(rows, rules.source).await
     }
 
     async fn finish(store: &Store, reading: &Reading) -> store::Result<()> {

@@ -4,7 +4,7 @@
 use super::history::Reading;
 use super::text::{Columns, Record};
 use crate::model::{Clock, FieldError, ProfileFields, UserId, Username, validate};
-use crate::store::{self, FollowUpsert, Store, UpsertCounts, UpsertRules, UserUpsert};
+use crate::store::{self, FollowUpsert, ImportSource, Store, UpsertCounts, UpsertRules, UserUpsert};
 use serde::Deserialize;
 
 /// What the settings ask of rows.
@@ -12,6 +12,8 @@ use serde::Deserialize;
 pub(super) struct Rules {
     /// A row that makes a user must have an id.
     pub(super) require_id: bool,
+    /// Whether rows were counted here before.
+    pub(super) source: ImportSource,
 }
 
 /// What a batch came to: counts, or the bad rows by index.

@@ -69,9 +69,9 @@ impl Row for EndedSession {
         fields.check(reading)
     }
 
-    async fn write(store: &Store, rows: Vec<Self>, _rules: Rules) -> store::Result<Written> {
+    async fn write(store: &Store, rows: Vec<Self>, rules: Rules) -> store::Result<Written> {
         let rows = rows.into_iter().map(|row| row.0).collect();
-        store.import_sessions(rows).await
+        store.import_sessions(rows, rules.source).await
     }
 
     async fn finish(store: &Store, reading: &Reading) -> store::Result<()> {

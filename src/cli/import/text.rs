@@ -21,8 +21,15 @@ pub(in crate::cli) enum Format {
 }
 
 impl Format {
-    /// By the name's ending.
+    /// By the name's ending, before that of a compressed file.
     pub(in crate::cli) fn of(path: &Path) -> Option<Self> {
+        let inner;
+        let path = if is_compressed(path) {
+            inner = path.with_extension("");
+            &inner
+        } else {
+            path
+        };
         let ending = path.extension()?.to_str()?.to_ascii_lowercase();
         match ending.as_str() {
             "csv" => Some(Self::Csv),
@@ -30,6 +37,12 @@ impl Format {
             _ => None,
         }
     }
+}
+
+/// Whether it is a file compressed as those of `prune --archive`.
+pub(super) fn is_compressed(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("zst"))
 }
 
 /// A record as it stands in the file.

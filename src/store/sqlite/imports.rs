@@ -1,12 +1,15 @@
 //! History that comes from elsewhere: rows in batches, and what follows from them.
 
 use super::analytics::LENGTHS_MS;
+use super::prune::Gone;
 use super::rollups::{DAY_MS, QUARTER_MS};
 use super::{Fault, activities as log, analytics, rollups};
 use crate::model::*;
-use crate::store::{ActivityImport, CatchUp, Imported, SessionImport, UpsertCounts, UserKey};
+use crate::store::{
+    ActivityImport, CatchUp, ImportSource, Imported, SessionImport, UpsertCounts, UserKey,
+};
 use rusqlite::{Connection, OptionalExtension, named_params};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 const BY_ID: &str = "SELECT id FROM users WHERE id = ?1";
 const BY_NAME: &str = "SELECT id FROM users WHERE username = ?1";
@@ -49,19 +52,79 @@ fn resolve<'a>(
     Ok(if bad.is_empty() { Ok(found) } else { Err(bad) })
 }
 
+/// Why a row is refused that prune may have removed: it would be counted twice.
+fn gone(field: &'static str, what: &str) -> FieldError {
+    let why = format!(
+        "is older than what prune has removed of {what}; use --restore to put archived rows back"
+    );
+    FieldError::new(field, why)
+}
+
+const HAS_ACTIVITY: &str = "SELECT EXISTS (SELECT 1 FROM user_activity_logs WHERE id = ?1)";
+const HAS_SESSION: &str = "SELECT EXISTS (SELECT 1 FROM sessions WHERE id = ?1)";
+
+/// The rows that may have been counted and removed before. Not those that are there: they stay as they are.
+fn gone_activities(
+    connection: &Connection,
+    rows: &[ActivityImport],
+) -> Result<Vec<(usize, FieldError)>, Fault> {
+    let pruned = Gone::read(connection)?;
+    let mut has = connection.prepare_cached(HAS_ACTIVITY)?;
+    let mut bad = Vec::new();
+    for (index, ActivityImport { activity, .. }) in rows.iter().enumerate() {
+        if pruned.may_have_held(&activity.action, activity.timestamp)
+            && !has.query_row([activity.id.0.as_bytes()], |row| row.get(0))?
+        {
+            bad.push((index, gone("timestamp", &activity.action)));
+        }
+    }
+    Ok(bad)
+}
+
+fn gone_sessions(
+    connection: &Connection,
+    rows: &[SessionImport],
+) -> Result<Vec<(usize, FieldError)>, Fault> {
+    let pruned = Gone::read(connection)?;
+    let mut has = connection.prepare_cached(HAS_SESSION)?;
+    let mut bad = Vec::new();
+    for (index, SessionImport { session, .. }) in rows.iter().enumerate() {
+        if let Some((ended_at, _)) = session.ended
+            && pruned.may_have_held_session(ended_at)
+            && !has.query_row([session.id.0.hyphenated().to_string()], |row| row.get(0))?
+        {
+            bad.push((index, gone("endedAt", "sessions")));
+        }
+    }
+    Ok(bad)
+}
+
 /// Inserts in the order of the ids, in which the table and the indexes that are in order of time only grow.
-pub fn activities(connection: &Connection, rows: Vec<ActivityImport>) -> Result<Imported, Fault> {
+pub fn activities(
+    connection: &Connection,
+    rows: Vec<ActivityImport>,
+    source: ImportSource,
+) -> Result<Imported, Fault> {
     let users = match resolve(connection, rows.iter().map(|row| &row.user))? {
         Ok(users) => users,
         Err(bad) => return Ok(Err(bad)),
     };
+    if source == ImportSource::Elsewhere {
+        let bad = gone_activities(connection, &rows)?;
+        if !bad.is_empty() {
+            return Ok(Err(bad));
+        }
+    }
     let mut rows: Vec<Activity> = rows.into_iter().map(|row| row.activity).collect();
     for (row, user) in rows.iter_mut().zip(users) {
         row.user_id = user;
     }
     rows.sort_unstable_by_key(|row| row.id);
     let written = log::insert(connection, &rows, |_| Ok(true))?;
-    rollups::add(connection, written.iter().copied())?;
+    match source {
+        ImportSource::Elsewhere => rollups::add(connection, written.iter().copied())?,
+        ImportSource::Archive => rollups::restore(connection, written.iter().copied())?,
+    }
     Ok(Ok(counts(rows.len(), written.len())))
 }
 
@@ -78,18 +141,36 @@ const INSERT_SESSION: &str = "INSERT INTO sessions (id, user_id, device_id, devi
      VALUES (:id, :user_id, :device_id, :device_type, :ip_address, :country_code, :user_agent, \
      :started_at, :ended_at, :end_reason) ON CONFLICT (id) DO NOTHING";
 
-pub fn sessions(connection: &Connection, rows: Vec<SessionImport>) -> Result<Imported, Fault> {
+// The trigger has counted the row as a new one. Where it never was, as in another database, there were at least as many
+// as there are.
+const COUNT_BACK: &str = "UPDATE session_rollups SET ever = ever - min(?3, ever - live), \
+     ended = ended - min(?3, ever - live), duration_ms = duration_ms - ?4 * min(?3, ever - live) / ?3 \
+     WHERE span = ?1 AND bucket = ?2";
+
+pub fn sessions(
+    connection: &Connection,
+    rows: Vec<SessionImport>,
+    source: ImportSource,
+) -> Result<Imported, Fault> {
     let users = match resolve(connection, rows.iter().map(|row| &row.user))? {
         Ok(users) => users,
         Err(bad) => return Ok(Err(bad)),
     };
+    if source == ImportSource::Elsewhere {
+        let bad = gone_sessions(connection, &rows)?;
+        if !bad.is_empty() {
+            return Ok(Err(bad));
+        }
+    }
     let mut insert = connection.prepare_cached(INSERT_SESSION)?;
     let mut inserted = 0;
+    // Of each bucket the sessions and their lengths.
+    let mut restored: BTreeMap<(i64, i64), (i64, i64)> = BTreeMap::new();
     for (SessionImport { session, .. }, user) in rows.iter().zip(users) {
         let mut buffer = uuid::Uuid::encode_buffer();
         let id: &str = session.id.0.hyphenated().encode_lower(&mut buffer);
         let client = &session.client;
-        inserted += insert.execute(named_params! {
+        let is_new = insert.execute(named_params! {
             ":id": id,
             ":user_id": user.0,
             ":device_id": session.device_id.as_deref(),
@@ -100,7 +181,21 @@ pub fn sessions(connection: &Connection, rows: Vec<SessionImport>) -> Result<Imp
             ":started_at": session.started_at.as_millis(),
             ":ended_at": session.ended.map(|(at, _)| at.as_millis()),
             ":end_reason": session.ended.map(|(_, reason)| reason.as_str()),
-        })?;
+        })? > 0;
+        inserted += usize::from(is_new);
+        if is_new && source == ImportSource::Archive {
+            let start = session.started_at.as_millis();
+            let length = session.ended.map_or(0, |(at, _)| at.as_millis() - start);
+            for bucket in [(0, start / QUARTER_MS), (1, start / DAY_MS)] {
+                let (count, lengths) = restored.entry(bucket).or_default();
+                *count += 1;
+                *lengths += length;
+            }
+        }
+    }
+    let mut count_back = connection.prepare_cached(COUNT_BACK)?;
+    for ((span, bucket), (count, lengths)) in restored {
+        count_back.execute((span, bucket, count, lengths))?;
     }
     Ok(Ok(counts(rows.len(), inserted)))
 }
