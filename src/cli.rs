@@ -7,6 +7,7 @@ mod import;
 mod migrate;
 mod output;
 mod password;
+mod prune;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ enum Command {
     Token(token::Arguments),
     Import(import::Arguments),
     Export(export::Arguments),
+    Prune(prune::Arguments),
 }
 
 /// The definition of the whole command line, from which help, man pages and completions are made.
@@ -55,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Token(arguments) => token::run(arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Prune(arguments) => prune::run(&arguments),
     };
     let Err(error) = result else {
         return ExitCode::SUCCESS;

@@ -8,6 +8,7 @@
 mod env;
 mod file;
 mod flags;
+mod prune;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod value;
 
 pub use env::Env;
 pub use flags::Flags;
+pub use prune::{PruneAges, parse_age, parse_keep};
 pub use secret::TlsFiles;
 pub use value::{LogFormat, Origin};
 
@@ -239,6 +241,8 @@ settings! {
 pub struct Resolved {
     /// The values.
     pub config: Config,
+    /// What `prune` removes, but for its flags.
+    pub prune: PruneAges,
     /// One for each of [`SETTINGS`].
     sources: Vec<Source>,
 }
@@ -307,7 +311,11 @@ pub fn resolve(
     let mut config = Config::read(&inputs, &mut sources)?;
     secret::from_env(&mut config, &mut sources, env)?;
     config.check()?;
-    Ok(Resolved { config, sources })
+    Ok(Resolved {
+        config,
+        prune: PruneAges::read(file.as_ref(), env)?,
+        sources,
+    })
 }
 
 impl Config {

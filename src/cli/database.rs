@@ -1,6 +1,6 @@
 //! What all commands that open the database have in common.
 
-use crate::config::{self, Config, Env, Flags};
+use crate::config::{self, Config, Env, Flags, Resolved};
 use crate::store::{Options, Store, StoreError};
 use anyhow::Context as _;
 use std::path::{Path, PathBuf};
@@ -19,9 +19,14 @@ pub(super) struct DatabaseArguments {
 impl DatabaseArguments {
     /// The settings of this process.
     pub(super) fn settings(&self) -> anyhow::Result<Config> {
+        Ok(self.resolve()?.config)
+    }
+
+    /// The same with what is not of [`Config`].
+    pub(super) fn resolve(&self) -> anyhow::Result<Resolved> {
         let flags = Flags::database(self.database.as_deref());
         let resolved = config::resolve(&flags, self.config.as_deref(), &Env::of_process())?;
-        Ok(resolved.config)
+        Ok(resolved)
     }
 }
 

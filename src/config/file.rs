@@ -1,9 +1,8 @@
 //! The TOML file: its keys are those of the settings; tables belong to commands.
 
-use super::value::Value as _;
+use super::prune::{self, PruneAges};
 use super::{ConfigError, SETTINGS};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Larger than any config file, and small enough that a wrong file does no harm.
 const MAX_SIZE_BYTES: u64 = 1 << 20;
@@ -61,9 +60,9 @@ impl File {
     }
 
     fn check_keys(&self) -> Result<(), ConfigError> {
-        for (key, value) in &self.table {
+        for key in self.table.keys() {
             match key.as_str() {
-                "prune" => self.check_prune(value)?,
+                "prune" => drop(self.prune()?),
                 "jwt_secret" => {
                     return Err(self.wrong(
                         key,
@@ -77,12 +76,16 @@ impl File {
         Ok(())
     }
 
-    /// `[prune] older_than, sessions_older_than` and `[prune.keep] ACTION`, all durations: checked by every command,
-    /// so that a slip is found before the night it matters.
-    fn check_prune(&self, prune: &toml::Value) -> Result<(), ConfigError> {
-        let age = |key: &str, value| {
-            Duration::from_toml(value)
-                .map(drop)
+    /// `[prune] older_than, sessions_older_than` and `[prune.keep] ACTION`, all ages: read by every command, so that a
+    /// slip is found before the night it matters.
+    pub(super) fn prune(&self) -> Result<PruneAges, ConfigError> {
+        let mut ages = PruneAges::default();
+        let Some(prune) = self.table.get("prune") else {
+            return Ok(ages);
+        };
+        let age = |key: &str, value: &toml::Value| {
+            let text = value.as_str().ok_or("must be a string".to_owned());
+            text.and_then(prune::parse_age)
                 .map_err(|why| self.wrong(key, &why))
         };
         let Some(prune) = prune.as_table() else {
@@ -91,17 +94,19 @@ impl File {
         for (key, value) in prune {
             let full = format!("prune.{key}");
             match (key.as_str(), value.as_table()) {
-                ("older_than" | "sessions_older_than", _) => age(&full, value)?,
+                ("older_than", _) => ages.older_than = Some(age(&full, value)?),
+                ("sessions_older_than", _) => ages.sessions_older_than = Some(age(&full, value)?),
                 ("keep", Some(rules)) => {
                     for (action, value) in rules {
-                        age(&format!("{full}.{action}"), value)?;
+                        let kept = age(&format!("{full}.{action}"), value)?;
+                        ages.keep.insert(action.clone(), kept);
                     }
                 }
                 ("keep", None) => return Err(self.wrong(&full, "must be a table")),
                 _ => return Err(self.unknown(&full)),
             }
         }
-        Ok(())
+        Ok(ages)
     }
 }
 

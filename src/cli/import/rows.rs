@@ -4,7 +4,9 @@
 use super::history::Reading;
 use super::text::{Columns, Record};
 use crate::model::{Clock, FieldError, ProfileFields, UserId, Username, validate};
-use crate::store::{self, FollowUpsert, ImportSource, Store, UpsertCounts, UpsertRules, UserUpsert};
+use crate::store::{
+    self, FollowUpsert, ImportSource, Store, UpsertCounts, UpsertRules, UserUpsert,
+};
 use serde::Deserialize;
 
 /// What the settings ask of rows.

@@ -85,12 +85,7 @@ fn raise<'a>(
     }
     if !with_rollups.is_empty() {
         for row in rows.filter(|row| with_rollups.contains(&row.user_id.0)) {
-            add_buckets(
-                &mut buckets,
-                row.user_id.0,
-                &row.action,
-                row.timestamp,
-            );
+            add_buckets(&mut buckets, row.user_id.0, &row.action, row.timestamp);
         }
     }
     let mut add = connection.prepare_cached(add_bucket)?;
