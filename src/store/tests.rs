@@ -8,6 +8,7 @@ mod messages;
 mod own;
 mod people;
 mod presence;
+mod prune;
 mod sign_ins;
 mod upserts;
 mod writes;

@@ -6,15 +6,15 @@ use crate::store::*;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-const ACTIONS: [(&str, Option<&str>); 3] = [
+pub const ACTIONS: [(&str, Option<&str>); 3] = [
     ("login", None),
     ("video_posted", Some("video")),
     ("video_watched", Some("video")),
 ];
-const QUARTER: i64 = 900_000;
-const DAY: i64 = 96 * QUARTER;
+pub const QUARTER: i64 = 900_000;
+pub const DAY: i64 = 96 * QUARTER;
 
-fn activity(user_id: UserId, action: &str, target_type: Option<&str>, millis: i64) -> Activity {
+pub fn activity(user_id: UserId, action: &str, target_type: Option<&str>, millis: i64) -> Activity {
     Activity {
         id: ActivityId::new(at(millis)),
         user_id,
@@ -30,21 +30,21 @@ fn activity(user_id: UserId, action: &str, target_type: Option<&str>, millis: i6
     }
 }
 
-fn batch(rows: Vec<Activity>) -> ActivityBatch {
+pub fn batch(rows: Vec<Activity>) -> ActivityBatch {
     ActivityBatch {
         rows,
         ..ActivityBatch::default()
     }
 }
 
-async fn total(store: &Store, filter: &ActivityFilter) -> i64 {
+pub async fn total(store: &Store, filter: &ActivityFilter) -> i64 {
     let place = ActivityPlace::Offset(0);
     let page = store.activities(filter.clone(), place, 1, true).await;
     page.expect("a page").total.expect("a total")
 }
 
 /// Three people, one of whom has far more rows than are counted one by one, over forty days.
-async fn world(f: &Fixture) -> Vec<Activity> {
+pub async fn world(f: &Fixture) -> Vec<Activity> {
     let mut rng = StdRng::seed_from_u64(7);
     let mut users = Vec::new();
     for name in ["ann", "bob", "cleo"] {
@@ -71,7 +71,7 @@ async fn world(f: &Fixture) -> Vec<Activity> {
     all
 }
 
-fn fits(filter: &ActivityFilter, row: &Activity) -> bool {
+pub fn fits(filter: &ActivityFilter, row: &Activity) -> bool {
     filter.user_id.is_none_or(|id| id == row.user_id)
         && filter
             .action
@@ -86,7 +86,7 @@ fn fits(filter: &ActivityFilter, row: &Activity) -> bool {
 }
 
 /// Every combination of filters, over ranges of every kind: whole days, odd ends, within a quarter hour, beyond.
-fn filters(users: &[UserId]) -> Vec<ActivityFilter> {
+pub fn filters(users: &[UserId]) -> Vec<ActivityFilter> {
     let ranges = [
         (None, None),
         (Some(3 * DAY), Some(20 * DAY)),
