@@ -12,10 +12,10 @@ mod export;
 mod failures;
 mod harness;
 mod host;
-
 mod limits;
 mod presence;
 mod protocol;
+mod prune;
 mod realtime;
 mod social;
 mod structure;
