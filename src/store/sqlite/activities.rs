@@ -293,13 +293,13 @@ pub fn after(
     Ok(rows)
 }
 
-const BETWEEN: &str = concat!(
+pub(super) const BETWEEN: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM user_activity_logs l NOT INDEXED CROSS JOIN users u ON u.id = l.user_id \
      WHERE l.id > ?1 AND l.id < ?2 ORDER BY l.id LIMIT ?3"
 );
-const BETWEEN_OF_ACTION: &str = concat!(
+pub(super) const BETWEEN_OF_ACTION: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM user_activity_logs l INDEXED BY idx_activity_action CROSS JOIN users u ON u.id = l.user_id \

@@ -1,8 +1,8 @@
 //! The cost of the statements over people, as SQLite plans them.
 
 use super::{
-    analytics, blocks, conversations, erase, export, exports, follows, messages, migrate, people,
-    sign_ins,
+    activities, analytics, blocks, conversations, erase, export, exports, follows, messages,
+    migrate, people, prune, sign_ins,
 };
 
 /// What every statement over people does must cost what it returns, not what there is.
@@ -48,6 +48,11 @@ fn no_statement_scans_a_table() {
         exports::SESSIONS,
         analytics::CLOSED_AT,
         analytics::OPEN_AT,
+        activities::BETWEEN,
+        activities::BETWEEN_OF_ACTION,
+        prune::SESSIONS,
+        prune::DELETE_SESSION,
+        prune::DELETE_ACTIVITY,
         // What the database does by itself when a user or a target goes.
         "DELETE FROM user_activity_logs WHERE user_id = ?1",
     ];
