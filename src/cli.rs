@@ -1,8 +1,10 @@
 //! The command line: one file a subcommand, named as there. Each is thin: read the settings, open the store or start
 //! the app, call it, print. Exit status 0, 1 failed (one line on standard error), 2 usage.
 
+mod backup;
 mod database;
 mod export;
+mod files;
 mod import;
 mod migrate;
 mod output;
@@ -40,6 +42,7 @@ enum Command {
     Import(import::Arguments),
     Export(export::Arguments),
     Prune(prune::Arguments),
+    Backup(backup::Arguments),
 }
 
 /// The definition of the whole command line, from which help, man pages and completions are made.
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Prune(arguments) => prune::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
     };
     let Err(error) = result else {
         return ExitCode::SUCCESS;

@@ -33,6 +33,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Copies the database at `from` as it is at one moment into `to`, which must be missing or empty; also while others write.
+///
+/// # Errors
+/// As opening a store, or `to` cannot be written.
+pub fn backup(from: &Path, to: &Path) -> Result<()> {
+    sqlite::backup::copy(from, to)
+}
+
 /// A handle on the store; cheap to clone.
 #[derive(Clone)]
 pub struct Store(Arc<sqlite::Sqlite>);

@@ -5,6 +5,7 @@
 
 pub(super) mod activities;
 pub(super) mod analytics;
+pub(super) mod backup;
 pub(super) mod blocks;
 pub(super) mod boots;
 pub(super) mod changes;

@@ -9,6 +9,7 @@ mod activities;
 mod admin;
 mod auth;
 mod export;
+mod backup;
 mod failures;
 mod harness;
 mod host;

@@ -3,11 +3,12 @@
 //! A file has another name until all of it is on the disk, and its rows are deleted only after that, so that after an
 //! interruption a row may be in two files but never in none.
 
+use crate::cli::files;
 use crate::model::{LoggedActivity, SessionRow, Timestamp, Username};
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -155,7 +156,7 @@ impl Archive {
             folder: folder.to_owned(),
             open: None,
         };
-        let (path, _file) = archive.create("probe").with_context(context)?;
+        let (path, _file) = files::create(folder, "probe").with_context(context)?;
         fs::remove_file(path).with_context(context)?;
         Ok(archive)
     }
@@ -183,7 +184,7 @@ impl Archive {
             Some(file) => file,
             none => {
                 let name = format!("{}-{}", kind.as_str(), compact(at));
-                let created = create(&folder, &name).with_context(context)?;
+                let created = files::create(&folder, &name).with_context(context)?;
                 none.insert(OpenFile::new(created, kind, at).with_context(context)?)
             }
         };
@@ -216,20 +217,14 @@ impl Archive {
         loop {
             let name = format!("{}-{start}-{end}-{number}.ndjson.zst", file.kind.as_str());
             let path = self.folder.join(name);
-            match place(&file.path, &path) {
+            match files::place(&file.path, &path) {
                 Ok(()) => break,
                 // Of another database, or of a run that was interrupted before these rows went.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
                 Err(error) => return Err(error.into()),
             }
         }
-        // The name is of the directory, which has to be on the disk as well.
-        File::open(&self.folder)?.sync_all()?;
         Ok(())
-    }
-
-    fn create(&self, name: &str) -> std::io::Result<(PathBuf, File)> {
-        create(&self.folder, name)
     }
 }
 
@@ -254,28 +249,6 @@ impl OpenFile {
             first: at,
             last: at,
         })
-    }
-}
-
-/// A new file that is not finished, under a name that nobody else has taken, for its owner alone.
-fn create(folder: &Path, name: &str) -> std::io::Result<(PathBuf, File)> {
-    let path = folder.join(format!("{name}-{:08x}.tmp", rand::random::<u32>()));
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(&path)?;
-    Ok((path, file))
-}
-
-/// Gives a finished file its name, never that of another: `rename` would take its place.
-fn place(from: &Path, to: &Path) -> std::io::Result<()> {
-    match fs::hard_link(from, to) {
-        Ok(()) => fs::remove_file(from),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
-        // A file system without links.
-        Err(_) if to.try_exists()? => Err(ErrorKind::AlreadyExists.into()),
-        Err(_) => fs::rename(from, to),
     }
 }
 
