@@ -99,12 +99,14 @@ impl Report {
     pub(super) fn to_text(&self) -> String {
         let total = self.total();
         let mut text = String::new();
+        let widest = self.actions.keys().map(String::len).max();
+        let width = widest.unwrap_or(0).max("ACTION".len());
         if !self.actions.is_empty() {
-            text += &format!("{:<50}  {:>12}  {:>12}\n", "ACTION", "ROWS", "ABOUT");
+            text += &format!("{:<width$}  {:>12}  {:>12}\n", "ACTION", "ROWS", "ABOUT");
         }
         for (action, tally) in &self.actions {
             let size = indicatif::HumanBytes(tally.size_bytes).to_string();
-            text += &format!("{action:<50}  {:>12}  {size:>12}\n", tally.rows);
+            text += &format!("{action:<width$}  {:>12}  {size:>12}\n", tally.rows);
         }
         let verb = if self.is_dry_run {
             "would remove"
