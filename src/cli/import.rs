@@ -164,6 +164,7 @@ pub(super) fn import_text(
         file: "-".into(),
         format: Some(format),
         on_error: OnError::Stop,
+        restore: false,
         json: true,
     };
     let mut report = Report::new(None);
