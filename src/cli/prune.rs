@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// Rows read at a time.
 const PAGE_ROWS: usize = 1_000;
+/// Rows deleted from one list, which is what a transaction can take in at most where no server waits.
+const DELETE_ROWS: usize = 20_000;
 /// Rows in a file of an archive at most.
 const FILE_ROWS: usize = 50_000;
 
@@ -134,7 +136,7 @@ impl Prune<'_> {
                 .next_activities(&self.rules, &mut walk, PAGE_ROWS)
                 .map_err(self.explain)?
             {
-                let mut is_full = self.archive.is_none();
+                let mut is_full = going.len() + rows.len() >= DELETE_ROWS;
                 if let Some(archive) = &mut self.archive {
                     for row in &rows {
                         archive.add(
@@ -185,7 +187,7 @@ impl Prune<'_> {
             .next_sessions(&mut walk, PAGE_ROWS)
             .map_err(self.explain)?
         {
-            let mut is_full = self.archive.is_none();
+            let mut is_full = self.archive.is_none() && going.len() + rows.len() >= DELETE_ROWS;
             for (session, username) in &rows {
                 let Some((ended_at, _)) = session.ended else {
                     continue;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// How long a batch deletes beside a server, and alone. The counts and the commit take about as long again.
 const SERVED_TIME: Duration = Duration::from_millis(3);
-const ALONE_TIME: Duration = Duration::from_millis(25);
+const ALONE_TIME: Duration = Duration::from_millis(200);
 /// Rows between two looks at the clock.
 const ROWS_A_LOOK: usize = 8;
 /// What a server gets between two batches. It looks for the lock every 5 ms.
@@ -28,8 +28,9 @@ const LIFE: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long somebody may read from a log that is past its bound.
 const LOG_PATIENCE: Duration = Duration::from_secs(300);
-/// 256 took 40 to 130 ms.
-const PAGES_A_STEP: i64 = 64;
+/// Pages given back in one step beside a server, where 256 took 40 to 130 ms, and alone.
+const SERVED_PAGES: i64 = 64;
+const ALONE_PAGES: i64 = 2_048;
 const CACHE_KIB: i64 = 64 * 1024;
 
 pub struct Pruner {
@@ -193,10 +194,7 @@ impl Pruner {
         let run = || {
             let transaction =
                 Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-            let since = Clock::system().now().minus(LIFE).as_millis();
-            let is_served: bool = transaction
-                .prepare_cached(IS_SERVED)?
-                .query_row([since], |row| row.get(0))?;
+            let is_served = is_served(&transaction)?;
             let time = if is_served { SERVED_TIME } else { ALONE_TIME };
             let batch = work(&transaction, Instant::now() + time)?;
             transaction.commit()?;
@@ -247,17 +245,23 @@ impl Pruner {
     }
 
     pub fn give_back(&mut self) -> Result<u64> {
-        let free = || -> Result<u64, Fault> {
-            let mut statement = self.connection.prepare_cached("PRAGMA freelist_count")?;
+        let free = |connection: &Connection| -> Result<u64, Fault> {
+            let mut statement = connection.prepare_cached("PRAGMA freelist_count")?;
             let count: i64 = statement.query_row([], |row| row.get(0))?;
             Ok(count.unsigned_abs())
         };
-        let before = free().map_err(fault)?;
+        let before = free(&self.connection).map_err(fault)?;
         if before == 0 {
             return Ok(0);
         }
+        self.is_served = is_served(&self.connection).map_err(fault)?;
         let step = || -> Result<(), Fault> {
-            let sql = format!("PRAGMA incremental_vacuum({PAGES_A_STEP})");
+            let pages = if self.is_served {
+                SERVED_PAGES
+            } else {
+                ALONE_PAGES
+            };
+            let sql = format!("PRAGMA incremental_vacuum({pages})");
             let mut statement = self.connection.prepare_cached(&sql)?;
             // A row is a page: whoever asks for one row frees one page.
             let mut pages = statement.query([])?;
@@ -265,7 +269,7 @@ impl Pruner {
             Ok(())
         };
         step().map_err(fault)?;
-        let after = free().map_err(fault)?;
+        let after = free(&self.connection).map_err(fault)?;
         self.settle()?;
         // A file that cannot shrink keeps its free pages, for the next rows.
         Ok(if after < before { after } else { 0 })
@@ -292,6 +296,14 @@ fn prepare(connection: &Connection, checkpointer: &Connection) -> rusqlite::Resu
     connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     checkpoint::be_impatient(checkpointer)
+}
+
+/// Whether a server is at work now.
+fn is_served(connection: &Connection) -> Result<bool, Fault> {
+    let since = Clock::system().now().minus(LIFE).as_millis();
+    Ok(connection
+        .prepare_cached(IS_SERVED)?
+        .query_row([since], |row| row.get(0))?)
 }
 
 fn fault(fault: Fault) -> StoreError {
