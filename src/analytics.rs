@@ -193,8 +193,12 @@ impl Analytics {
     /// When the store cannot take it; what is not written is kept for the next time.
     pub async fn write_peaks(&self) -> Result<()> {
         let peaks = self.presence.tracker().peaks();
-        for (quarter, peak) in peaks.unwritten() {
-            self.store.note_online(start_of(quarter), peak).await?;
+        let unwritten = peaks.unwritten();
+        if unwritten.is_empty() {
+            return Ok(());
+        }
+        self.store.note_peaks(unwritten.clone()).await?;
+        for (quarter, peak) in unwritten {
             peaks.written(quarter, peak);
         }
         Ok(())

@@ -1,11 +1,10 @@
 //! Rows as text for other programs: CSV (RFC 4180) or JSON lines, in the columns that `import` reads.
 //!
-//! What the columns are is said once, by [`Row`]; the command and the HTTP API both write through here, each a page of
-//! rows at a time. How pages are read and where the text goes is theirs.
+//! What the columns are is said once, by [`Row`]: `export`, the archives of `prune` and the HTTP API all write through
+//! here, and `import` looks for the same. How rows are read and where the text goes is theirs.
 
 use crate::model::{DeviceType, EndReason, LoggedActivity, Timestamp, User};
 use crate::store::{FollowNames, SessionEntry};
-use serde_json::Value;
 use serde_json::value::RawValue;
 use std::io::Write as _;
 use uuid::Uuid;
@@ -46,7 +45,9 @@ pub enum Field<'a> {
 }
 
 impl<'a> Field<'a> {
+    /// Empty text is null: a cell of CSV cannot tell the two apart, and an import refuses a text without characters.
     fn text(text: Option<&'a str>) -> Self {
+        let text = text.filter(|text| !text.is_empty());
         text.map_or(Self::Null, Self::Text)
     }
 
@@ -87,16 +88,14 @@ fn push_string(text: &mut Vec<u8>, value: &str) {
     serde_json::to_writer(text, value).expect(IN_MEMORY);
 }
 
-/// What is stored was JSON on one line when it was; what another program has made of it must not spoil the file.
+/// What is stored was JSON on one line when it was; what another program has made of it must not spoil the file. In JSON
+/// a line break stands only where a space may.
 fn push_checked(text: &mut Vec<u8>, json: &str) {
     match serde_json::from_str::<&RawValue>(json) {
-        Ok(raw) if !raw.get().contains(['\n', '\r']) => {
-            text.extend_from_slice(raw.get().as_bytes());
-        }
-        Ok(_) => {
-            let value: Value = serde_json::from_str(json).unwrap_or_default();
-            write(text, format_args!("{value}"));
-        }
+        Ok(raw) => text.extend(raw.get().bytes().map(|byte| match byte {
+            b'\n' | b'\r' => b' ',
+            other => other,
+        })),
         Err(_) => text.extend_from_slice(b"null"),
     }
 }
@@ -111,6 +110,13 @@ pub fn header<R: Row>(format: Format) -> Vec<u8> {
         }
         Format::Jsonl => Vec::new(),
     }
+}
+
+/// A row as a JSON object, without a line break.
+pub fn json<R: Row>(row: &R) -> String {
+    let mut text = Vec::new();
+    push_object(&mut text, row);
+    String::from_utf8(text).expect("made of text")
 }
 
 /// Rows one after another, without a header.
@@ -139,18 +145,23 @@ fn csv<R: Row>(rows: &[R]) -> Vec<u8> {
 fn jsonl<R: Row>(rows: &[R]) -> Vec<u8> {
     let mut text = Vec::new();
     for row in rows {
-        let mut separator = b'{';
-        let mut columns = R::COLUMNS.iter();
-        row.fields(&mut |field| {
-            text.push(separator);
-            separator = b',';
-            push_string(&mut text, columns.next().expect("a column for each field"));
-            text.push(b':');
-            field.push_json(&mut text);
-        });
-        text.extend_from_slice(b"}\n");
+        push_object(&mut text, row);
+        text.push(b'\n');
     }
     text
+}
+
+fn push_object<R: Row>(text: &mut Vec<u8>, row: &R) {
+    let mut separator = b'{';
+    let mut columns = R::COLUMNS.iter();
+    row.fields(&mut |field| {
+        text.push(separator);
+        separator = b',';
+        push_string(text, columns.next().expect("a column for each field"));
+        text.push(b':');
+        field.push_json(text);
+    });
+    text.push(b'}');
 }
 
 impl Row for User {
@@ -305,19 +316,25 @@ mod tests {
     }
 
     #[test]
+    fn empty_text_is_null_as_it_is_for_an_import() {
+        assert!(matches!(Field::text(Some("")), Field::Null));
+        assert!(matches!(Field::text(Some("x")), Field::Text("x")));
+    }
+
+    #[test]
     fn metadata_stays_on_its_line_whoever_wrote_it() {
         let fields = [
             Field::Json("{\"k\":\"a\\nb\"}"),
-            Field::Json("{\n\"k\": 1}"),
+            Field::Json("{\n\"k\": 12345678901234567890123}"),
             Field::Json("{broken"),
         ];
         assert_eq!(
             written(Format::Jsonl, &fields),
-            "{\"a\":{\"k\":\"a\\nb\"},\"b\":{\"k\":1},\"c\":null}\n"
+            "{\"a\":{\"k\":\"a\\nb\"},\"b\":{ \"k\": 12345678901234567890123},\"c\":null}\n"
         );
         assert_eq!(
             written(Format::Csv, &fields),
-            "\"{\"\"k\"\":\"\"a\\nb\"\"}\",\"{\n\"\"k\"\": 1}\",{broken\n"
+            "\"{\"\"k\"\":\"\"a\\nb\"\"}\",\"{\n\"\"k\"\": 12345678901234567890123}\",{broken\n"
         );
     }
 }

@@ -139,11 +139,7 @@ impl Prune<'_> {
                 let mut is_full = going.len() + rows.len() >= DELETE_ROWS;
                 if let Some(archive) = &mut self.archive {
                     for row in &rows {
-                        archive.add(
-                            Kind::Activities,
-                            row.activity.timestamp,
-                            &archive::Line::from(row),
-                        )?;
+                        archive.add(Kind::Activities, row.activity.timestamp, row)?;
                     }
                     is_full = archive.is_full() || going.len() + rows.len() >= FILE_ROWS;
                 }
@@ -188,17 +184,16 @@ impl Prune<'_> {
             .map_err(self.explain)?
         {
             let mut is_full = self.archive.is_none() && going.len() + rows.len() >= DELETE_ROWS;
-            for (session, username) in &rows {
-                let Some((ended_at, _)) = session.ended else {
+            for row in &rows {
+                let Some((ended_at, _)) = row.session.ended else {
                     continue;
                 };
                 if let Some(archive) = &mut self.archive {
-                    let line = archive::SessionLine::new(session, username);
-                    archive.add(Kind::Sessions, ended_at, &line)?;
+                    archive.add(Kind::Sessions, ended_at, row)?;
                     is_full = archive.is_full() || going.len() >= FILE_ROWS;
                 }
                 going.push(GoingSession {
-                    id: session.id,
+                    id: row.session.id,
                     ended_at,
                 });
             }

@@ -136,12 +136,10 @@ impl Store {
             })
             .await
     }
-    /// Keeps how many were online at once in the quarter hour of `at`, unless more were.
-    pub async fn note_online(&self, at: Timestamp, online: i64) -> Result<()> {
+    /// Keeps the most people online at once in each of these quarter hours, unless more were.
+    pub async fn note_peaks(&self, peaks: Vec<(i64, i64)>) -> Result<()> {
         self.0
-            .write("noting a peak", move |c| {
-                analytics::note_online(c, at, online)
-            })
+            .write("noting peaks", move |c| analytics::note_peaks(c, &peaks))
             .await
     }
     /// Those who had a session at `at`, by id, after `after`.

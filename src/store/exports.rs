@@ -1,8 +1,8 @@
 //! The store's verbs for taking everything out: keyset pages of all rows of a kind, oldest first, each a short read of
-//! its own, so that neither memory nor a snapshot is held however long the writing takes. Users and activities have
-//! such pages elsewhere.
+//! its own, so that neither memory nor a snapshot is held however long the writing takes. Users have such pages
+//! elsewhere.
 
-use super::sqlite::exports;
+use super::sqlite::{activities, exports};
 use super::{Result, SessionCursor, SessionEntry, Store};
 use crate::model::*;
 
@@ -27,6 +27,18 @@ pub struct LastBoot {
 }
 
 impl Store {
+    /// A page of all activities, oldest first, after this one.
+    pub async fn activities_after(
+        &self,
+        after: Option<ActivityId>,
+        limit: usize,
+    ) -> Result<Vec<LoggedActivity>> {
+        self.0
+            .read("reading activities", move |c| {
+                activities::after(c, after, limit)
+            })
+            .await
+    }
     /// A page of all follows after this row.
     pub async fn follows_after(
         &self,

@@ -1,7 +1,7 @@
 //! The store's verbs for history that comes from elsewhere: activities and sessions in batches, and what follows from
 //! them for users and counts.
 
-use super::sqlite::{activities, imports, ordinals};
+use super::sqlite::{imports, ordinals};
 use super::{Result, Store, UpsertCounts};
 use crate::model::*;
 
@@ -136,23 +136,9 @@ impl Store {
                 })
                 .await?;
             if !peaks.is_empty() {
-                self.0
-                    .write("noting peaks", move |c| imports::note_peaks(c, &peaks))
-                    .await?;
+                self.note_peaks(peaks).await?;
             }
         }
         Ok(())
-    }
-    /// A page of all activities, oldest first, after this one.
-    pub async fn activities_after(
-        &self,
-        after: Option<ActivityId>,
-        limit: usize,
-    ) -> Result<Vec<LoggedActivity>> {
-        self.0
-            .read("reading activities", move |c| {
-                activities::after(c, after, limit)
-            })
-            .await
     }
 }

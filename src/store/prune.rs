@@ -4,7 +4,7 @@
 //! long it holds the lock and how long it lets others have it, and waits for the log where others wait for nobody.
 
 use super::sqlite::prune as sqlite;
-use super::{Durability, Options, Result};
+use super::{Durability, Options, Result, SessionEntry};
 use crate::model::*;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -206,7 +206,7 @@ impl Pruner {
         &self,
         walk: &mut SessionWalk,
         limit: usize,
-    ) -> Result<Option<Vec<(SessionRow, Username)>>> {
+    ) -> Result<Option<Vec<SessionEntry>>> {
         let place = (walk.ended_at, walk.row);
         let (rows, place) = self.0.sessions(walk.before, place, limit)?;
         let Some(place) = place else {

@@ -4,7 +4,8 @@ use super::history::{self, Reading, Scalar};
 use super::rows::{Row, Rules, Written, from_json};
 use super::text::{Columns, Record};
 use crate::activity::{actions, items};
-use crate::model::{Activity, ActivityId, FieldError, UserId};
+use crate::export;
+use crate::model::{Activity, ActivityId, FieldError, LoggedActivity, UserId};
 use crate::store::{self, ActivityImport, CatchUp, Store};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -50,20 +51,7 @@ struct JsonFields<'a> {
 }
 
 impl Row for ActivityRow {
-    const COLUMNS: &'static [&'static str] = &[
-        "id",
-        "userId",
-        "username",
-        "action",
-        "targetType",
-        "targetId",
-        "metadata",
-        "ipAddress",
-        "deviceType",
-        "countryCode",
-        "region",
-        "timestamp",
-    ];
+    const COLUMNS: &'static [&'static str] = <LoggedActivity as export::Row>::COLUMNS;
     const REQUIRED: &'static [&'static str] = &["action", "timestamp"];
     // The indexes by user have some 80,000 leaves at five million rows, and a batch writes nearly all of them.
     const ROWS_ALONE: usize = 200_000;

@@ -3,9 +3,10 @@
 
 use super::history::Reading;
 use super::text::{Columns, Record};
-use crate::model::{Clock, FieldError, ProfileFields, UserId, Username, validate};
+use crate::export;
+use crate::model::{Clock, FieldError, ProfileFields, User, UserId, Username, validate};
 use crate::store::{
-    self, FollowUpsert, ImportSource, Store, UpsertCounts, UpsertRules, UserUpsert,
+    self, FollowNames, FollowUpsert, ImportSource, Store, UpsertCounts, UpsertRules, UserUpsert,
 };
 use serde::Deserialize;
 
@@ -64,15 +65,7 @@ struct UserFields {
 }
 
 impl Row for UserRow {
-    const COLUMNS: &'static [&'static str] = &[
-        "id",
-        "externalId",
-        "username",
-        "displayName",
-        "email",
-        "bio",
-        "profilePictureUrl",
-    ];
+    const COLUMNS: &'static [&'static str] = <User as export::Row>::COLUMNS;
     const REQUIRED: &'static [&'static str] = &["username"];
 
     fn read(record: Record<'_>, columns: &Columns, _reading: &mut Reading) -> Result<Self, String> {
@@ -144,7 +137,7 @@ struct FollowFields {
 }
 
 impl Row for Follow {
-    const COLUMNS: &'static [&'static str] = &["follower", "followee"];
+    const COLUMNS: &'static [&'static str] = <FollowNames as export::Row>::COLUMNS;
     const REQUIRED: &'static [&'static str] = Self::COLUMNS;
 
     fn read(record: Record<'_>, columns: &Columns, _reading: &mut Reading) -> Result<Self, String> {

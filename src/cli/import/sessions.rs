@@ -3,8 +3,9 @@
 use super::history::{self, Reading, Scalar};
 use super::rows::{Row, Rules, Written, from_json};
 use super::text::{Columns, Record};
+use crate::export;
 use crate::model::{ClientInfo, EndReason, SessionId, SessionRow, UserId};
-use crate::store::{self, CatchUp, SessionImport, Store};
+use crate::store::{self, CatchUp, SessionEntry, SessionImport, Store};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -29,19 +30,7 @@ struct Fields {
 }
 
 impl Row for EndedSession {
-    const COLUMNS: &'static [&'static str] = &[
-        "id",
-        "userId",
-        "username",
-        "deviceId",
-        "deviceType",
-        "ipAddress",
-        "countryCode",
-        "userAgent",
-        "startedAt",
-        "endedAt",
-        "endReason",
-    ];
+    const COLUMNS: &'static [&'static str] = <SessionEntry as export::Row>::COLUMNS;
     const REQUIRED: &'static [&'static str] = &["startedAt", "endedAt"];
     const ROWS_ALONE: usize = 50_000;
 

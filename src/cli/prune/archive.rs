@@ -4,10 +4,9 @@
 //! interruption a row may be in two files but never in none.
 
 use crate::cli::files;
-use crate::model::{LoggedActivity, SessionRow, Timestamp, Username};
+use crate::export;
+use crate::model::Timestamp;
 use anyhow::{Context as _, bail};
-use serde::Serialize;
-use serde_json::value::RawValue;
 use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -29,98 +28,6 @@ impl Kind {
         match self {
             Self::Activities => "activities",
             Self::Sessions => "sessions",
-        }
-    }
-}
-
-/// An activity as it stands in a file.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Line<'a> {
-    id: String,
-    user_id: i64,
-    username: &'a str,
-    action: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ip_address: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    device_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    country_code: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    region: Option<&'a str>,
-    timestamp: String,
-}
-
-impl<'a> From<&'a LoggedActivity> for Line<'a> {
-    fn from(row: &'a LoggedActivity) -> Self {
-        let activity = &row.activity;
-        // What is not JSON cannot be read again either.
-        let metadata = activity.metadata.as_deref();
-        Self {
-            id: activity.id.to_string(),
-            user_id: activity.user_id.0,
-            username: row.username.as_str(),
-            action: &activity.action,
-            target_type: activity.target_type.as_deref(),
-            target_id: activity.target_id.as_deref(),
-            metadata: metadata.and_then(|text| serde_json::from_str(text).ok()),
-            ip_address: activity.ip_address.as_deref(),
-            device_type: activity.device_type.map(|device| device.as_str()),
-            country_code: activity.country_code.as_deref(),
-            region: activity.region.as_deref(),
-            timestamp: activity.timestamp.to_string(),
-        }
-    }
-}
-
-/// A session as it stands in a file.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct SessionLine<'a> {
-    id: String,
-    user_id: i64,
-    username: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    device_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    device_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ip_address: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    country_code: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_agent: Option<&'a str>,
-    started_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ended_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    end_reason: Option<&'a str>,
-}
-
-impl<'a> SessionLine<'a> {
-    pub(super) fn new(session: &'a SessionRow, username: &'a Username) -> Self {
-        let client = &session.client;
-        // An import refuses what is there and empty.
-        let some = |text: Option<&'a str>| text.filter(|text| !text.is_empty());
-        Self {
-            id: session.id.0.to_string(),
-            user_id: session.user_id.0,
-            username: username.as_str(),
-            device_id: some(session.device_id.as_deref()),
-            device_type: client.device_type.map(|device| device.as_str()),
-            ip_address: some(client.ip_address.as_deref()),
-            country_code: some(client.country_code.as_deref()),
-            user_agent: some(client.user_agent.as_deref()),
-            started_at: session.started_at.to_string(),
-            ended_at: session.ended.map(|(at, _)| at.to_string()),
-            end_reason: session.ended.map(|(_, reason)| reason.as_str()),
         }
     }
 }
@@ -168,12 +75,12 @@ impl Archive {
             .is_some_and(|file| file.size_bytes >= FILE_BYTES)
     }
 
-    /// Adds a line to the file, a new one where there is none.
+    /// Adds a row to the file, a new one where there is none.
     pub(super) fn add(
         &mut self,
         kind: Kind,
         at: Timestamp,
-        line: &impl Serialize,
+        row: &impl export::Row,
     ) -> anyhow::Result<()> {
         let folder = self.folder.clone();
         let context = || unwritable(&folder);
@@ -188,9 +95,11 @@ impl Archive {
                 none.insert(OpenFile::new(created, kind, at).with_context(context)?)
             }
         };
-        let mut line = serde_json::to_vec(line)?;
-        line.push(b'\n');
-        file.lines.write_all(&line).with_context(context)?;
+        let mut line = export::json(row);
+        line.push('\n');
+        file.lines
+            .write_all(line.as_bytes())
+            .with_context(context)?;
         file.size_bytes += line.len() as u64;
         file.first = file.first.min(at);
         file.last = file.last.max(at);

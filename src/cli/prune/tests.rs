@@ -1,4 +1,4 @@
-use super::archive::{Archive, Kind, Line};
+use super::archive::{Archive, Kind};
 use super::*;
 use crate::config::{self, Env, Flags};
 use crate::model::{Activity, ActivityId, LoggedActivity, Timestamp, UserId, Username};
@@ -124,9 +124,7 @@ fn a_file_has_its_name_only_when_it_is_whole_and_never_takes_one() {
     for _ in 0..2 {
         for row in &rows {
             let at = row.activity.timestamp;
-            archive
-                .add(Kind::Activities, at, &Line::from(row))
-                .expect("added");
+            archive.add(Kind::Activities, at, row).expect("added");
             let open = names(&folder)
                 .into_iter()
                 .filter(|name| name.ends_with(".tmp"));
@@ -148,15 +146,15 @@ fn a_file_has_its_name_only_when_it_is_whole_and_never_takes_one() {
         .collect();
     let expected = serde_json::json!({
         "id": rows[0].activity.id.to_string(), "userId": 7, "username": "ann", "action": "login",
-        "metadata": {"a": [1, "\n"]}, "timestamp": "2026-01-02T03:04:05.678Z",
+        "targetType": null, "targetId": null, "metadata": {"a": [1, "\n"]}, "ipAddress": null,
+        "deviceType": null, "countryCode": null, "region": null,
+        "timestamp": "2026-01-02T03:04:05.678Z",
     });
     assert_eq!(lines.len(), 2);
     assert_eq!(lines[0], expected);
     // What is not finished is taken away again.
     let at = rows[0].activity.timestamp;
-    archive
-        .add(Kind::Activities, at, &Line::from(&rows[0]))
-        .expect("added");
+    archive.add(Kind::Activities, at, &rows[0]).expect("added");
     drop(archive);
     assert_eq!(names(&folder), whole);
 }

@@ -1,11 +1,9 @@
 //! What an event looks like on the wire: `event:` with a word, `data:` with JSON, and an empty line.
 
 use crate::bus::live::{LiveEvent, PresenceChange, SessionChange, Told};
-use crate::model::{
-    ActivityId, DeviceType, EndReason, LoggedActivity, SessionId, Status, Timestamp, UserId,
-};
+use crate::export;
+use crate::model::{DeviceType, EndReason, LoggedActivity, SessionId, Status, Timestamp, UserId};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 /// A comment, which clients ignore.
 pub(super) const KEEP_ALIVE: &str = ": keep-alive\n\n";
@@ -49,23 +47,6 @@ struct Session<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Activity<'a> {
-    id: ActivityId,
-    user_id: UserId,
-    username: &'a str,
-    action: &'a str,
-    target_type: Option<&'a str>,
-    target_id: Option<&'a str>,
-    timestamp: Timestamp,
-    metadata: Option<&'a RawValue>,
-    ip_address: Option<&'a str>,
-    device_type: Option<DeviceType>,
-    country_code: Option<&'a str>,
-    region: Option<&'a str>,
-}
-
-#[derive(Serialize)]
 struct Lagged {
     missed: u64,
 }
@@ -89,17 +70,20 @@ pub(super) fn told(text: &mut String, told: &Told) {
 
 /// Writes an activity.
 pub(super) fn activity(text: &mut String, logged: &LoggedActivity) {
-    write(text, "activity", &Activity::from(logged));
+    write_json(text, "activity", &export::json(logged));
 }
 
 fn write(text: &mut String, event: &str, data: &impl Serialize) {
     let json = serde_json::to_string(data).expect("our own events always have a JSON form");
+    write_json(text, event, &json);
+}
+
+/// Writes JSON on one line: a line break would end the data.
+fn write_json(text: &mut String, event: &str, json: &str) {
     text.push_str("event: ");
     text.push_str(event);
     text.push_str("\ndata: ");
-    // Metadata is as its client wrote it. In JSON a line break stands only where a space may, and here it would end
-    // the data.
-    text.push_str(&json.replace(['\n', '\r'], " "));
+    text.push_str(json);
     text.push_str("\n\n");
 }
 
@@ -139,31 +123,10 @@ impl<'a> From<&'a SessionChange> for Session<'a> {
     }
 }
 
-impl<'a> From<&'a LoggedActivity> for Activity<'a> {
-    fn from(logged: &'a LoggedActivity) -> Self {
-        let row = &logged.activity;
-        let metadata = row.metadata.as_deref();
-        Self {
-            id: row.id,
-            user_id: row.user_id,
-            username: logged.username.as_str(),
-            action: &row.action,
-            target_type: row.target_type.as_deref(),
-            target_id: row.target_id.as_deref(),
-            timestamp: row.timestamp,
-            metadata: metadata.and_then(|text| serde_json::from_str(text).ok()),
-            ip_address: row.ip_address.as_deref(),
-            device_type: row.device_type,
-            country_code: row.country_code.as_deref(),
-            region: row.region.as_deref(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Activity as Row, Username};
+    use crate::model::{Activity as Row, ActivityId, Username};
     use std::sync::Arc;
 
     fn shown(event: LiveEvent) -> String {
@@ -194,9 +157,9 @@ mod tests {
         }));
         let data = format!(
             "{{\"id\":\"{id}\",\"userId\":3,\"username\":\"ann\",\"action\":\"video_watched\",\
-             \"targetType\":\"video\",\"targetId\":\"v1\",\"timestamp\":\"{at}\",\
+             \"targetType\":\"video\",\"targetId\":\"v1\",\
              \"metadata\":{{\"n\":  12345678901234567890123,  \"s\":\"a\\nb\"}},\"ipAddress\":\"203.0.113.7\",\
-             \"deviceType\":\"ios\",\"countryCode\":\"DE\",\"region\":null}}"
+             \"deviceType\":\"ios\",\"countryCode\":\"DE\",\"region\":null,\"timestamp\":\"{at}\"}}"
         );
         assert_eq!(text, format!("event: activity\ndata: {data}\n\n"));
     }

@@ -185,9 +185,11 @@ pub fn peak_online(connection: &Connection, from: Timestamp, to: Timestamp) -> R
 const NOTE: &str = "INSERT INTO online_peaks (bucket, peak) VALUES (?1, ?2) \
      ON CONFLICT (bucket) DO UPDATE SET peak = max(peak, excluded.peak) WHERE excluded.peak > peak";
 
-pub fn note_online(connection: &Connection, at: Timestamp, online: i64) -> Result<(), Fault> {
-    let bucket = at.as_millis().div_euclid(rollups::QUARTER_MS);
-    connection.prepare_cached(NOTE)?.execute((bucket, online))?;
+pub fn note_peaks(connection: &Connection, peaks: &[(i64, i64)]) -> Result<(), Fault> {
+    let mut note = connection.prepare_cached(NOTE)?;
+    for peak in peaks {
+        note.execute(*peak)?;
+    }
     Ok(())
 }
 

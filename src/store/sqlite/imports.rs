@@ -17,6 +17,24 @@ const BY_NAME: &str = "SELECT id FROM users WHERE username = ?1";
 /// Whose each row is, or which rows are nobody's.
 type Resolved = Result<Vec<UserId>, Vec<(usize, FieldError)>>;
 
+/// The same, and `gone` says which rows are refused whosever they are.
+fn accept<'a>(
+    connection: &Connection,
+    keys: impl Iterator<Item = &'a UserKey>,
+    source: ImportSource,
+    gone: impl FnOnce() -> Result<Vec<(usize, FieldError)>, Fault>,
+) -> Result<Resolved, Fault> {
+    let users = resolve(connection, keys)?;
+    // What comes from an archive was counted before, and is not counted again.
+    if users.is_ok() && source == ImportSource::Elsewhere {
+        let bad = gone()?;
+        if !bad.is_empty() {
+            return Ok(Err(bad));
+        }
+    }
+    Ok(users)
+}
+
 fn resolve<'a>(
     connection: &Connection,
     keys: impl Iterator<Item = &'a UserKey>,
@@ -105,16 +123,12 @@ pub fn activities(
     rows: Vec<ActivityImport>,
     source: ImportSource,
 ) -> Result<Imported, Fault> {
-    let users = match resolve(connection, rows.iter().map(|row| &row.user))? {
+    let keys = rows.iter().map(|row| &row.user);
+    let gone = || gone_activities(connection, &rows);
+    let users = match accept(connection, keys, source, gone)? {
         Ok(users) => users,
         Err(bad) => return Ok(Err(bad)),
     };
-    if source == ImportSource::Elsewhere {
-        let bad = gone_activities(connection, &rows)?;
-        if !bad.is_empty() {
-            return Ok(Err(bad));
-        }
-    }
     let mut rows: Vec<Activity> = rows.into_iter().map(|row| row.activity).collect();
     for (row, user) in rows.iter_mut().zip(users) {
         row.user_id = user;
@@ -152,16 +166,12 @@ pub fn sessions(
     rows: Vec<SessionImport>,
     source: ImportSource,
 ) -> Result<Imported, Fault> {
-    let users = match resolve(connection, rows.iter().map(|row| &row.user))? {
+    let keys = rows.iter().map(|row| &row.user);
+    let gone = || gone_sessions(connection, &rows);
+    let users = match accept(connection, keys, source, gone)? {
         Ok(users) => users,
         Err(bad) => return Ok(Err(bad)),
     };
-    if source == ImportSource::Elsewhere {
-        let bad = gone_sessions(connection, &rows)?;
-        if !bad.is_empty() {
-            return Ok(Err(bad));
-        }
-    }
     let mut insert = connection.prepare_cached(INSERT_SESSION)?;
     let mut inserted = 0;
     // Of each bucket the sessions and their lengths.
@@ -316,12 +326,4 @@ pub fn peaks_of_day(connection: &Connection, day: i64) -> Result<Vec<(i64, i64)>
         }
         Ok(peaks)
     })
-}
-
-pub fn note_peaks(connection: &Connection, peaks: &[(i64, i64)]) -> Result<(), Fault> {
-    for (quarter, peak) in peaks {
-        let at = Timestamp::from_millis(quarter * QUARTER_MS);
-        analytics::note_online(connection, at, *peak)?;
-    }
-    Ok(())
 }

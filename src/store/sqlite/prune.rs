@@ -6,10 +6,10 @@
 
 use super::open;
 use super::rollups::{self, EVERY_ACTION, EVERYONE, QUARTER_MS};
-use super::{Fault, activities, checkpoint, rows};
+use super::{Fault, activities, analytics, checkpoint, rows};
 use crate::model::*;
 use crate::store::{
-    GoingActivity, GoingSession, Options, PruneBatch, PruneRules, Result, StoreError,
+    GoingActivity, GoingSession, Options, PruneBatch, PruneRules, Result, SessionEntry, StoreError,
 };
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::collections::BTreeMap;
@@ -57,14 +57,16 @@ const NOTE: &str = "INSERT INTO pruned (action, before) VALUES (?1, ?2) \
 const NOTED: &str = "SELECT action, before FROM pruned";
 /// The name under which the ends of sessions are noted: no action has it.
 const SESSIONS_NOTE: &str = "";
-pub(super) const SESSIONS: &str = "SELECT s.id, s.user_id, u.username, s.device_type, s.ip_address, s.country_code, s.user_agent, \
-     s.device_id, s.started_at, s.ended_at, s.end_reason, s.rowid \
-     FROM sessions s INDEXED BY idx_sessions_ended CROSS JOIN users u ON u.id = s.user_id \
+pub(super) const SESSIONS: &str = concat!(
+    "SELECT ",
+    analytics::session_columns!(),
+    " FROM sessions s INDEXED BY idx_sessions_ended CROSS JOIN users u ON u.id = s.user_id \
      WHERE s.ended_at IS NOT NULL AND s.ended_at < ?1 AND (s.ended_at, s.rowid) > (?2, ?3) \
-     ORDER BY s.ended_at, s.rowid LIMIT ?4";
+     ORDER BY s.ended_at, s.rowid LIMIT ?4"
+);
 
-/// Sessions with their names, and the end and row of the last one.
-pub type SessionPage = (Vec<(SessionRow, Username)>, Option<(i64, i64)>);
+/// Sessions, and the end and row of the last one.
+pub type SessionPage = (Vec<SessionEntry>, Option<(i64, i64)>);
 
 impl Pruner {
     pub fn open(path: &std::path::Path, options: &Options, looks_only: bool) -> Result<Self> {
@@ -126,22 +128,16 @@ impl Pruner {
     ) -> Result<SessionPage> {
         let read = || {
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut statement = self.connection.prepare_cached(SESSIONS)?;
-            let mut found = statement.query((before.as_millis(), ended_at, row, limit))?;
-            let (mut sessions, mut last) = (Vec::new(), None);
-            while let Some(row) = found.next()? {
-                let device_id: Option<String> = row.get(7)?;
-                let session = SessionRow {
-                    id: rows::session_id(row, 0)?,
-                    user_id: UserId(row.get(1)?),
-                    device_id: device_id.map(Into::into),
-                    client: rows::client(row, 3)?.into(),
-                    started_at: rows::time(row, 8)?,
-                    ended: Some((rows::time(row, 9)?, rows::word(row, 10)?)),
-                };
-                sessions.push((session, rows::username(row, 2)?));
-                last = Some((row.get(9)?, row.get(11)?));
-            }
+            let sessions = self
+                .connection
+                .prepare_cached(SESSIONS)?
+                .query_map((before.as_millis(), ended_at, row, limit), analytics::entry)?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let place = |last: &SessionEntry| {
+                let (ended_at, _) = last.session.ended?;
+                Some((ended_at.as_millis(), last.cursor.row_id))
+            };
+            let last = sessions.last().and_then(place);
             Ok((sessions, last))
         };
         read().map_err(fault)

@@ -188,11 +188,8 @@ async fn who_was_online_at_a_moment() {
 #[tokio::test]
 async fn a_peak_is_the_most_there_were() {
     let f = fixture();
-    for (millis, online) in [(0, 3), (1, 7), (2, 5), (QUARTER, 2), (3 * QUARTER, 4)] {
-        f.store
-            .note_online(at(millis), online)
-            .await
-            .expect("noted");
+    for peak in [(0, 3), (0, 7), (0, 5), (1, 2), (3, 4)] {
+        f.store.note_peaks(vec![peak]).await.expect("noted");
     }
     let series = f
         .store

@@ -246,7 +246,7 @@ async fn sessions_go_by_their_end_and_stay_counted() {
     while let Some(rows) = pruner.next_sessions(&mut walk, 70).expect("a page") {
         let going: Vec<_> = rows
             .iter()
-            .map(|(session, _)| GoingSession {
+            .map(|SessionEntry { session, .. }| GoingSession {
                 id: session.id,
                 ended_at: session.ended.expect("ended").0,
             })
@@ -255,7 +255,7 @@ async fn sessions_go_by_their_end_and_stay_counted() {
         while !left.is_empty() {
             left = &left[pruner.delete_sessions(left).expect("deleted").taken..];
         }
-        gone.extend(rows.into_iter().map(|(session, _)| session));
+        gone.extend(rows.into_iter().map(|row| row.session));
     }
     let (mut old, left): (Vec<_>, Vec<_>) = sessions
         .into_iter()
