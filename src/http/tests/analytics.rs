@@ -2,7 +2,7 @@
 
 use super::world::World;
 use crate::model::*;
-use crate::store::{ActivityBatch, FlushBatch};
+use crate::store::{ActivityBatch, Durability, FlushBatch, PruneRules, Pruner};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -309,4 +309,92 @@ async fn sessions_in_two_zones_across_a_change_of_clocks() {
     let list = world.get(&rest, &world.boss).await.data(200);
     assert_eq!(list["sessions"][0]["endReason"], "client");
     assert_eq!(list["nextCursor"], Value::Null);
+}
+
+#[tokio::test]
+async fn the_hour_that_comes_twice_in_autumn_counts_both_times() {
+    let world = World::new().await;
+    let ann = id(&world, "ann").await;
+    // In Los Angeles 01:30 twice and then 02:10; the last one is open.
+    let rows = [
+        (ann, "2026-11-01T08:30:00Z", Some("2026-11-01T08:31:00Z")),
+        (ann, "2026-11-01T09:30:00Z", Some("2026-11-01T09:33:00Z")),
+        (ann, "2026-11-01T10:10:00Z", None),
+    ];
+    sessions(&world, &rows).await;
+    let open = world.clock.now().since(time("2026-11-01T10:10:00Z"));
+    let average = (60.0 + 180.0 + open.as_secs_f64()) / 3.0;
+    for (zone, hours) in [
+        ("America/Los_Angeles", vec![(1, 2), (2, 1)]),
+        ("Asia/Kathmandu", vec![(14, 1), (15, 2)]),
+    ] {
+        let path = format!(
+            "/admin/analytics/user-sessions?tz={zone}&startDate=2026-11-01&endDate=2026-11-01"
+        );
+        let data = world.get(&path, &world.boss).await.data(200);
+        let mut found: Vec<_> = data["topHours"]
+            .as_array()
+            .expect("hours")
+            .iter()
+            .map(|hour| (hour["hour"].as_i64(), hour["sessions"].as_i64()))
+            .collect();
+        assert!(found.is_sorted_by_key(|(_, sessions)| std::cmp::Reverse(*sessions)));
+        found.sort_unstable();
+        let hours: Vec<_> = hours.into_iter().map(|(h, n)| (Some(h), Some(n))).collect();
+        assert_eq!(found, hours, "{zone}");
+        let seconds = data["averageSessionDuration"].as_f64().expect("a number");
+        assert!((seconds - average).abs() < 0.001, "{zone}: {seconds}");
+    }
+    let day = "/admin/analytics/timeseries?interval=hour&metric=sessions&tz=America/Los_Angeles\
+               &startDate=2026-11-01&endDate=2026-11-01";
+    let points = world.get(day, &world.boss).await.data(200)["points"].clone();
+    let values: Vec<_> = points
+        .as_array()
+        .expect("points")
+        .iter()
+        .map(|point| point["value"].as_i64().expect("a value"))
+        .collect();
+    assert_eq!(values.len(), 25);
+    assert_eq!(values[..5], [0, 1, 1, 1, 0]);
+}
+
+#[tokio::test]
+async fn in_a_pruned_quarter_hour_an_answer_says_that_it_is_approximate() {
+    let world = World::new().await;
+    let ann = id(&world, "ann").await;
+    let times = ["10:01", "10:05", "10:14", "10:20"];
+    for at in times {
+        log(
+            &world,
+            &[(ann, "login", None, &format!("2026-03-01T{at}:00Z"))],
+        )
+        .await;
+    }
+    let ask = async |from: &str, to: &str| {
+        let path = format!(
+            "/admin/analytics/overview?startDate=2026-03-01T{from}:00Z&endDate=2026-03-01T{to}:00Z"
+        );
+        let data = world.get(&path, &world.boss).await.data(200);
+        (
+            data["signIns"].as_i64(),
+            data["approximate"].as_bool().unwrap_or(false),
+        )
+    };
+    assert_eq!(ask("10:03", "10:30").await, (Some(3), false));
+    let rules = PruneRules {
+        activities: Some(time("2026-03-01T10:03:00Z")),
+        ..PruneRules::default()
+    };
+    let mut pruner = Pruner::open(&world.path(), Durability::Normal, false).expect("opens");
+    for mut walk in rules.walks() {
+        while let Some(rows) = pruner.next_activities(&rules, &mut walk, 9).expect("rows") {
+            let going: Vec<_> = rows.iter().map(|row| (&row.activity).into()).collect();
+            pruner.delete_activities(&going).expect("deleted");
+        }
+    }
+    pruner.finish();
+    // Whole quarter hours are as exact as before; an end within the one that lost a row is widened to all of it.
+    assert_eq!(ask("10:00", "10:30").await, (Some(4), false));
+    assert_eq!(ask("10:03", "10:30").await, (Some(4), true));
+    assert_eq!(ask("10:15", "10:21").await, (Some(1), false));
 }

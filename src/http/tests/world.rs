@@ -39,7 +39,7 @@ pub struct World {
     pub boss: String,
     pub admin_key: String,
     pub service_key: String,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 /// An answer, read to its end.
@@ -128,8 +128,13 @@ impl World {
             store,
             clock,
             stopping,
-            _directory: directory,
+            directory,
         }
+    }
+
+    /// The database, for those who change it beside the API.
+    pub fn path(&self) -> std::path::PathBuf {
+        self.directory.path().join("lastseen.db")
     }
 
     /// Sends `request`.
