@@ -20,6 +20,7 @@
 //! | [`logging`] | log lines on standard error |
 //! | [`server`] | the accept loop and the drain order |
 //! | [`tasks`] | named, supervised periodic work |
+//! | [`tui`] | the terminal dashboard |
 //! | [`cli`] | one file a subcommand |
 //!
 //! # Invariants, stated as absences
@@ -48,3 +49,4 @@ pub mod realtime;
 pub mod server;
 pub mod store;
 pub mod tasks;
+pub mod tui;

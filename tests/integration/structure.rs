@@ -47,6 +47,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("server", &["realtime::stream"]),
+    // Figures over the API's JSON or, read-only, over the store.
+    ("tui", &["model", "analytics", "store"]),
     // What puts it together.
     ("app", &["*"]),
     ("cli", &["*"]),
