@@ -4,8 +4,10 @@
 //! together in the zone that is asked for. Where a range begins or ends within a quarter hour, that one is counted
 //! from the rows; only in a pruned period is it widened, and the answer says that it is approximate.
 
+mod present;
 mod series;
 
+use present::Present;
 pub use series::{Interval, Metric, Point, Timeseries};
 
 use crate::error::Result;
@@ -26,7 +28,7 @@ const MONTH: u64 = 29;
 #[derive(Clone)]
 pub struct Analytics {
     store: Store,
-    presence: PresenceService,
+    present: Present,
     clock: Clock,
     default_zone: Zone,
 }
@@ -67,6 +69,15 @@ pub struct Overview {
     pub is_approximate: bool,
 }
 
+/// How often each action was done.
+#[derive(Clone, Debug)]
+pub struct Actions {
+    /// Busiest first, ties by name.
+    pub counts: Vec<(String, i64)>,
+    /// An end was widened to its quarter hour.
+    pub is_approximate: bool,
+}
+
 /// Sessions by weekday (0 is Monday) and hour.
 #[derive(Clone, Debug)]
 pub struct Heatmap {
@@ -77,13 +88,24 @@ pub struct Heatmap {
 }
 
 impl Analytics {
-    /// Counts in `default_zone` where a request names none.
+    /// Counts of a running server, in `default_zone` where a request names none.
     pub fn new(store: Store, presence: PresenceService, clock: Clock, default_zone: Zone) -> Self {
         Self {
             store,
-            presence,
+            present: Present::Here(presence),
             clock,
             default_zone,
+        }
+    }
+
+    /// Counts of what is in the store alone, beside a server or without one. When that died, at `dead_since`, what it
+    /// left open ended then.
+    pub fn beside(store: Store, clock: Clock, dead_since: Option<Timestamp>) -> Self {
+        Self {
+            store,
+            present: Present::Elsewhere { dead_since },
+            clock,
+            default_zone: Zone::UTC,
         }
     }
 
@@ -105,7 +127,8 @@ impl Analytics {
     pub async fn user_sessions(&self, zone: Zone, range: Range) -> Result<UserSessions> {
         let now = self.clock.now();
         let (from, to) = self.session_range(range).await?;
-        let tally = self.store.tally_sessions(from, to, now).await?;
+        let open_until = self.present.open_until(now);
+        let tally = self.store.tally_sessions(from, to, open_until).await?;
         let (quarters, _) = self.quarters(Series::Sessions, from, to).await?;
         let mut hours = [0; 24];
         for (quarter, sessions) in quarters {
@@ -130,11 +153,7 @@ impl Analytics {
     pub async fn overview(&self, zone: Zone, range: Range) -> Result<Overview> {
         let now = self.clock.now();
         let today = zone.days_before(now, 0);
-        // One end alone leaves the other open; neither is today.
-        let (from, to) = match (range.from, range.to) {
-            (None, None) => (today, zone.start_of_day(tomorrow(zone, now))),
-            (from, to) => (from.unwrap_or(Timestamp::from_millis(0)), to.unwrap_or(FAR)),
-        };
+        let (from, to) = today_unless(zone, now, range);
         let since = vec![
             today,
             zone.days_before(now, WEEK),
@@ -147,8 +166,8 @@ impl Analytics {
             .await?;
         let activities = self.store.tally_activities(None, from, to).await?;
         let sessions = self.store.tally_sessions(from, to, now).await?.tally;
-        let online = count(self.presence.tracker().online());
-        let unwritten = self.presence.tracker().peaks().unwritten();
+        let (online, connections) = self.present.now(&self.store).await?;
+        let unwritten = self.present.unwritten_peaks();
         let quarters = quarter_of(from)..=quarter_of(before(to));
         let peak_online = unwritten
             .into_iter()
@@ -157,7 +176,7 @@ impl Analytics {
             .fold(self.store.peak_online(from, to).await?, i64::max);
         Ok(Overview {
             online,
-            connections: count(self.presence.tracker().connections()),
+            connections,
             active: [0, 1, 2].map(|i| active.get(i).copied().unwrap_or_default()),
             peak_online,
             sign_ins: sign_ins.count,
@@ -166,6 +185,25 @@ impl Analytics {
             is_approximate: sign_ins.is_approximate
                 || activities.is_approximate
                 || sessions.is_approximate,
+        })
+    }
+
+    /// The actions of `range`, by default of today: the busiest `limit` of those that were done in it.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    pub async fn actions(&self, zone: Zone, range: Range, limit: usize) -> Result<Actions> {
+        let (from, to) = today_unless(zone, self.clock.now(), range);
+        let mut tallies = self.store.tally_each_action(from, to).await?;
+        let is_approximate = tallies.iter().any(|(_, tally)| tally.is_approximate);
+        tallies.sort_by(|(a, x), (b, y)| y.count.cmp(&x.count).then_with(|| a.cmp(b)));
+        tallies.truncate(limit);
+        Ok(Actions {
+            counts: tallies
+                .into_iter()
+                .map(|(action, tally)| (action, tally.count))
+                .collect(),
+            is_approximate,
         })
     }
 
@@ -192,22 +230,19 @@ impl Analytics {
     /// # Errors
     /// When the store cannot take it; what is not written is kept for the next time.
     pub async fn write_peaks(&self) -> Result<()> {
-        let peaks = self.presence.tracker().peaks();
-        let unwritten = peaks.unwritten();
+        let unwritten = self.present.unwritten_peaks();
         if unwritten.is_empty() {
             return Ok(());
         }
         self.store.note_peaks(unwritten.clone()).await?;
-        for (quarter, peak) in unwritten {
-            peaks.written(quarter, peak);
-        }
+        self.present.peaks_written(&unwritten);
         Ok(())
     }
 
     async fn active(&self, since: Vec<Timestamp>) -> Result<Vec<i64>> {
         Ok(self
             .store
-            .active_users(since, self.presence.lately_active())
+            .active_users(since, self.present.lately_active())
             .await?)
     }
 
@@ -233,7 +268,7 @@ impl Analytics {
         let mut values = self.store.series(series.clone(), first, last + 1).await?;
         if series == Series::Online {
             let mut peaks: BTreeMap<i64, i64> = values.into_iter().collect();
-            for (quarter, peak) in self.presence.tracker().peaks().unwritten() {
+            for (quarter, peak) in self.present.unwritten_peaks() {
                 if (first..=last).contains(&quarter) {
                     let highest = peaks.entry(quarter).or_default();
                     *highest = peak.max(*highest);
@@ -272,6 +307,17 @@ impl Analytics {
 /// Later than any row.
 const FAR: Timestamp = Timestamp::from_millis(253_402_300_800_000);
 
+/// The ends of `range`. One end alone leaves the other open; neither is today.
+fn today_unless(zone: Zone, now: Timestamp, range: Range) -> (Timestamp, Timestamp) {
+    match (range.from, range.to) {
+        (None, None) => (
+            zone.days_before(now, 0),
+            zone.start_of_day(tomorrow(zone, now)),
+        ),
+        (from, to) => (from.unwrap_or(Timestamp::from_millis(0)), to.unwrap_or(FAR)),
+    }
+}
+
 fn tomorrow(zone: Zone, now: Timestamp) -> chrono::NaiveDate {
     let today = zone.local(now).date;
     today.succ_opt().unwrap_or(today)
@@ -287,10 +333,6 @@ fn quarter_of(at: Timestamp) -> i64 {
 
 fn start_of(quarter: i64) -> Timestamp {
     Timestamp::from_millis(quarter.saturating_mul(QUARTER_MS))
-}
-
-fn count(n: usize) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// In seconds, to the millisecond.

@@ -156,6 +156,34 @@ impl AnalyticsApi {
         ok(OverviewFigures::new(overview, zone))
     }
 
+    /// How often each action was done
+    ///
+    /// Busiest first, ties by name, those that were done at all; by default today.
+    #[oai(
+        path = "/admin/analytics/actions",
+        method = "get",
+        operation_id = "getActions"
+    )]
+    async fn actions(
+        &self,
+        _admin: AsAdmin,
+        /// From then on: RFC 3339, or a day `YYYY-MM-DD` of the zone.
+        #[oai(name = "startDate")]
+        start_date: Query<Option<String>>,
+        /// Before then if RFC 3339, to its end if a day.
+        #[oai(name = "endDate")]
+        end_date: Query<Option<String>>,
+        /// IANA name of the zone.
+        tz: Query<Option<String>>,
+        /// 1 to 1,000; 100 if left out.
+        limit: Query<Option<i64>>,
+    ) -> Reply<ActionFigures> {
+        let (zone, range) = self.dates(&tz, &start_date, &end_date)?;
+        let limit = long_limit(limit.0)?;
+        let actions = self.0.analytics.actions(zone, range, limit).await?;
+        ok(ActionFigures::new(actions, zone))
+    }
+
     /// Values over time
     ///
     /// By default of the last 24 hours; at most 10,000 points, empty ones 0. Hours and days are the zone's own, and a

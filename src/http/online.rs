@@ -51,6 +51,9 @@ pub struct OnlineEntry {
     username: String,
     /// Since when.
     since: Timestamp,
+    /// When they last asked something or sent a message; null if that was not of late.
+    #[oai(nullable)]
+    last_active_at: Option<Timestamp>,
     /// In the order they came, in the background too; who is online for the grace alone may have none.
     connections: Vec<ConnectionEntry>,
 }
@@ -260,6 +263,7 @@ impl From<OnlineUser> for OnlineEntry {
             user_id: user.user_id.0,
             username: user.username.to_string(),
             since: user.since,
+            last_active_at: user.last_active_at,
             connections: user.connections.iter().map(ConnectionEntry::from).collect(),
         }
     }

@@ -29,6 +29,8 @@ pub struct OnlineUser {
     pub username: Arc<str>,
     /// Since when.
     pub since: Timestamp,
+    /// When last active, if that was of late.
+    pub last_active_at: Option<Timestamp>,
     /// Their connections; none within the grace.
     pub connections: Vec<OpenConnection>,
 }

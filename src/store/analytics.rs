@@ -89,6 +89,19 @@ impl Store {
             })
             .await
     }
+    /// Each action that was done in `from..to`, with how often, in no order. Costs a few look-ups for each action that
+    /// there ever was, however often it was done.
+    pub async fn tally_each_action(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<(String, Tally)>> {
+        self.0
+            .read("counting activities", move |c| {
+                analytics::each_action(c, from, to)
+            })
+            .await
+    }
     /// Sessions that began in `from..to`; open ones last until `now`.
     pub async fn tally_sessions(
         &self,

@@ -5,6 +5,7 @@
 use super::sqlite::{activities, exports};
 use super::{Result, SessionCursor, SessionEntry, Store};
 use crate::model::*;
+use std::time::Duration;
 
 /// A follow by the names of its two.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,17 @@ pub struct LastBoot {
     pub proof_at: Timestamp,
     /// Whether it has not ended in good order: it runs, or it died.
     pub is_open: bool,
+}
+
+/// A server renews its proof of life every few seconds; one that has not for so long is dead.
+const DEAD_AFTER: Duration = Duration::from_secs(15);
+
+impl LastBoot {
+    /// When the server was last alive, if it is not now.
+    pub fn dead_since(&self, now: Timestamp) -> Option<Timestamp> {
+        let is_dead = !self.is_open || now.since(self.proof_at) > DEAD_AFTER;
+        is_dead.then_some(self.proof_at)
+    }
 }
 
 impl Store {

@@ -22,6 +22,7 @@ pub(super) mod keys;
 pub mod lock;
 pub(super) mod messages;
 pub mod migrate;
+pub(super) mod online;
 pub(super) mod open;
 pub(super) mod ordinals;
 pub(super) mod people;

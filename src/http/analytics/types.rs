@@ -1,6 +1,6 @@
 //! What the analytics routes answer.
 
-use crate::analytics::{Heatmap, Overview, Timeseries, UserSessions};
+use crate::analytics::{Actions, Heatmap, Overview, Timeseries, UserSessions};
 use crate::model::{DeviceType, EndReason, Timestamp, Zone};
 use crate::store::{ActivityPage, OnlineAt, SessionEntry};
 use poem_openapi::Object;
@@ -190,6 +190,40 @@ impl OverviewFigures {
             activities: figures.activities,
             tz: zone.to_string(),
             approximate: only_if(figures.is_approximate),
+        }
+    }
+}
+
+/// How often each action was done.
+#[derive(Debug, Object)]
+pub struct ActionFigures {
+    /// The zone.
+    tz: String,
+    /// Busiest first, ties by name.
+    actions: Vec<ActionFigure>,
+    /// An end within a pruned period was widened to its quarter hour; else left out.
+    #[oai(skip_serializing_if_is_none)]
+    approximate: Option<bool>,
+}
+
+/// An action and how often it was done.
+#[derive(Debug, Object)]
+struct ActionFigure {
+    /// The action.
+    action: String,
+    /// How often.
+    count: i64,
+}
+
+impl ActionFigures {
+    pub fn new(actions: Actions, zone: Zone) -> Self {
+        let counts = actions.counts.into_iter();
+        Self {
+            tz: zone.to_string(),
+            actions: counts
+                .map(|(action, count)| ActionFigure { action, count })
+                .collect(),
+            approximate: only_if(actions.is_approximate),
         }
     }
 }

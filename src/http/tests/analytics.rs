@@ -10,6 +10,7 @@ const PATHS: &[&str] = &[
     "/admin/analytics/user-activity",
     "/admin/analytics/user-sessions",
     "/admin/analytics/overview",
+    "/admin/analytics/actions",
     "/admin/analytics/timeseries?interval=hour&metric=online",
     "/admin/analytics/heatmap",
     "/admin/analytics/online-at?at=2026-01-01T00:00:00Z",

@@ -427,7 +427,7 @@ async fn the_document_is_openapi() {
             assert_eq!(secured, responses.contains_key("403"), "{at}");
         }
     }
-    assert_eq!(count, 42, "operations");
+    assert_eq!(count, 43, "operations");
     let page = world.get("/docs", "").await;
     assert!(page.header("content-type").starts_with("text/html"));
     assert!(page.text.contains("openConversation"));

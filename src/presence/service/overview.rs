@@ -10,7 +10,11 @@ use crate::store::PeopleRef;
 impl PresenceService {
     /// The first `limit` of those online with ids above `after`.
     pub fn online_page(&self, after: Option<UserId>, limit: usize) -> OnlinePage {
-        self.0.tracker.online_page(after, limit)
+        let mut page = self.0.tracker.online_page(after, limit);
+        for user in &mut page.users {
+            user.last_active_at = self.0.active.get(user.user_id);
+        }
+        page
     }
 
     /// Why somebody is online or not: to the user named `viewer`, or without one to an administrator. `None` when there

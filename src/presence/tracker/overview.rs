@@ -54,6 +54,7 @@ impl Tracker {
             user_id: user,
             username: tracked.username.clone(),
             since: tracked.since,
+            last_active_at: None,
             connections: tracked.open_connections(),
         })
     }

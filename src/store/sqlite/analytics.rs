@@ -25,6 +25,35 @@ pub fn activities(
     })
 }
 
+// The everyone's rows of the counts, whose empty action is all of them.
+const EVERY_NAME: &str = "SELECT action FROM activity_counts WHERE user_id = 0 AND action <> ''";
+
+pub fn each_action(
+    connection: &Connection,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Vec<(String, Tally)>, Fault> {
+    snapshot(connection, |connection| {
+        let actions = connection
+            .prepare_cached(EVERY_NAME)?
+            .query_map([], |row| row.get(0))?
+            .collect::<rusqlite::Result<Vec<String>>>()?;
+        let mut tallies = Vec::new();
+        for action in actions {
+            let (count, is_approximate) =
+                activities::count_ever(connection, Some(&action), from, to)?;
+            if count > 0 {
+                let tally = Tally {
+                    count,
+                    is_approximate,
+                };
+                tallies.push((action, tally));
+            }
+        }
+        Ok(tallies)
+    })
+}
+
 const SESSION_SUM: &str = "SELECT ifnull(sum(ever), 0), ifnull(sum(live), 0), ifnull(sum(duration_ms), 0) \
      FROM session_rollups WHERE span = ?1 AND bucket >= ?2 AND bucket < ?3";
 const SESSION_END: &str = "SELECT count(*), ifnull(sum(ended_at - started_at), 0) FROM sessions \
