@@ -11,6 +11,8 @@ mod output;
 mod password;
 mod prune;
 mod serve;
+mod source;
+mod stats;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -43,6 +45,7 @@ enum Command {
     Export(export::Arguments),
     Prune(prune::Arguments),
     Backup(backup::Arguments),
+    Stats(stats::Arguments),
 }
 
 /// The definition of the whole command line, from which help, man pages and completions are made.
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Export(arguments) => export::run(&arguments),
         Command::Prune(arguments) => prune::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),
+        Command::Stats(arguments) => stats::run(&arguments),
     };
     let Err(error) = result else {
         return ExitCode::SUCCESS;

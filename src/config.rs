@@ -358,6 +358,14 @@ impl Config {
         Ok(())
     }
 
+    /// Reads a secret of `key` that is no setting of the server; warns as [`Config::read_secrets`] does.
+    ///
+    /// # Errors
+    /// The file is unreadable, no UTF-8, or empty.
+    pub fn read_secret(path: &Path, key: &str) -> Result<Secret, ConfigError> {
+        secret::read(path, key)
+    }
+
     /// Reads the files of `tls_cert` and `tls_key`; `None` when neither is set. Warns as [`Config::read_secrets`] does.
     ///
     /// # Errors

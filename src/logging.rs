@@ -25,6 +25,21 @@ pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Shows what `work` logs as [`init`] would, and nothing after it: for commands whose log is a warning of their settings.
+///
+/// # Errors
+/// The filter is bad.
+pub fn during<T>(filter: &str, work: impl FnOnce() -> T) -> anyhow::Result<T> {
+    let filter = EnvFilter::try_new(filter).context("bad log_level")?;
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(wants_colour())
+        .log_internal_errors(false)
+        .finish();
+    Ok(tracing::subscriber::with_default(subscriber, work))
+}
+
 fn wants_colour() -> bool {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     !no_color && std::io::stderr().is_terminal()

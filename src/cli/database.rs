@@ -17,6 +17,11 @@ pub(super) struct DatabaseArguments {
 }
 
 impl DatabaseArguments {
+    /// Whether the command line names the file.
+    pub(super) fn is_given(&self) -> bool {
+        self.database.is_some()
+    }
+
     /// The settings of this process.
     pub(super) fn settings(&self) -> anyhow::Result<Config> {
         Ok(self.resolve()?.config)
@@ -62,18 +67,22 @@ pub(super) fn with_store<T>(
     access: Access,
     work: impl AsyncFnOnce(&Store) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("lastseen-command")
-        .enable_all()
-        .build()
-        .context("cannot start threads")?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let store = open(config, access)?;
         let result = work(&store).await;
         store.close().await;
         result
     })
+}
+
+/// What a command's async work runs on.
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("lastseen-command")
+        .enable_all()
+        .build()
+        .context("cannot start threads")
 }
 
 /// What to do about a store's error, where its text does not say so itself.

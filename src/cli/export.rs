@@ -22,10 +22,6 @@ use output_file::OutputFile;
 use rows::Exported;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// A server renews its proof of life every few seconds; one that has not for so long is dead.
-const DEAD_AFTER: Duration = Duration::from_secs(15);
 
 /// Export users, follows, activities or sessions, as import reads them
 #[derive(Args, Debug)]
@@ -162,9 +158,7 @@ fn export_kind(
 /// When the server was last alive, if it is not now.
 async fn dead_since(store: &Store, now: Timestamp) -> crate::store::Result<Option<Timestamp>> {
     let boot = store.last_boot().await?;
-    Ok(boot
-        .filter(|boot| !boot.is_open || now.since(boot.proof_at) > DEAD_AFTER)
-        .map(|boot| boot.proof_at))
+    Ok(boot.and_then(|boot| boot.dead_since(now)))
 }
 
 struct Export<'a, T> {

@@ -2,6 +2,13 @@
 //!
 //! The types are those of the API's JSON (its `data`), so that the one parses them and the other fills them in.
 
+mod database;
+mod http;
+mod sse;
+
+pub use database::DatabaseSource;
+pub use http::HttpSource;
+
 use crate::model::{DeviceType, EndReason, Status, Timestamp, Zone};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -280,6 +287,11 @@ pub struct ActionCount {
     pub action: String,
     /// How often.
     pub count: i64,
+}
+
+/// The day in the zone, as the API takes it.
+fn today(zone: Zone, now: Timestamp) -> String {
+    zone.local(now).date.to_string()
 }
 
 /// What a live source tells by itself.

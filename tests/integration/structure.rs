@@ -48,7 +48,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("server", &["realtime::stream"]),
     // Figures over the API's JSON or, read-only, over the store.
-    ("tui", &["model", "analytics", "store"]),
+    ("tui", &["model", "error", "analytics", "store"]),
     // What puts it together.
     ("app", &["*"]),
     ("cli", &["*"]),
