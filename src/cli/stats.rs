@@ -151,7 +151,7 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0], "a [2Jb.db, UTC");
         assert_eq!(lines[1], "online now            12345");
-        assert!(text.contains("\ntheir average length   1h 2m\n"), "{text}");
+        assert!(text.contains("\ntheir average length  1h 2m\n"), "{text}");
         assert!(text.contains("\nsessions from 07:00       2\n"), "{text}");
         assert!(text.ends_with("\nvideo_watched             9\n"), "{text}");
         assert!(

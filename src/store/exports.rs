@@ -28,7 +28,7 @@ pub struct LastBoot {
 }
 
 /// A server renews its proof of life every few seconds; one that has not for so long is dead.
-const DEAD_AFTER: Duration = Duration::from_secs(15);
+pub const DEAD_AFTER: Duration = Duration::from_secs(15);
 
 impl LastBoot {
     /// When the server was last alive, if it is not now.

@@ -68,6 +68,8 @@ async fn who_is_online_and_how(transport: Transport) {
     );
     let since = time(&names[0]["since"]);
     assert!(before <= since && since <= after);
+    let active = time(&names[0]["lastActiveAt"]);
+    assert!(before <= active && active <= after);
     let connections = &names[0]["connections"];
     let word = match transport {
         Transport::Polling => "polling",

@@ -2,8 +2,10 @@ use super::*;
 use crate::cli::import::import_text;
 use crate::config::Config;
 use crate::model::{BootId, ClientInfo, DeviceType, EndReason, SessionId, SessionRow, UserId};
+use crate::store::DEAD_AFTER;
 use crate::store::{FlushBatch, Options, Store};
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 const KINDS: [Kind; 4] = [Kind::Users, Kind::Follows, Kind::Activities, Kind::Sessions];

@@ -96,6 +96,11 @@ async fn wrong_values_are_named() {
         ("user-activity?offset=10001", "cursor", 422),
         ("user-activity?cursor=x", "cursor", 422),
         ("user-sessions?tz=Mars", "tz", 422),
+        ("actions?limit=0", "limit", 422),
+        ("actions?limit=1001", "limit", 422),
+        ("actions?limit=x", "limit", 400),
+        ("actions?tz=Mars", "tz", 422),
+        ("actions?endDate=tomorrow", "endDate", 422),
         ("overview?startDate=yesterday", "startDate", 422),
         (
             "heatmap?startDate=2026-01-02&endDate=2026-01-01",
@@ -310,6 +315,65 @@ async fn sessions_in_two_zones_across_a_change_of_clocks() {
     let list = world.get(&rest, &world.boss).await.data(200);
     assert_eq!(list["sessions"][0]["endReason"], "client");
     assert_eq!(list["nextCursor"], Value::Null);
+}
+
+#[tokio::test]
+async fn actions_by_how_often_they_were_done() {
+    let world = World::new().await;
+    let ann = id(&world, "ann").await;
+    let day = "2026-03-01T";
+    let rows: Vec<_> = [
+        ("login", "09:59:59"),
+        ("login", "10:07:00"),
+        ("zoom", "10:08:00"),
+        ("zoom", "10:09:00"),
+        ("archive", "10:30:00"),
+        ("login", "11:00:00"),
+        ("archive", "11:01:00"),
+        ("login", "23:30:00"),
+    ]
+    .map(|(action, at)| (action, format!("{day}{at}Z")))
+    .into();
+    for (action, at) in &rows {
+        log(&world, &[(ann, *action, None, at.as_str())]).await;
+    }
+    let ask = async |query: &str| {
+        let path = format!("/admin/analytics/actions?{query}");
+        let data = world.get(&path, &world.boss).await.data(200);
+        let actions = data["actions"].as_array().expect("actions").clone();
+        let shown = actions.iter().map(|row| {
+            let name = row["action"].as_str().expect("a name").to_owned();
+            (name, row["count"].as_i64().expect("a count"))
+        });
+        (shown.collect::<Vec<_>>(), data)
+    };
+    // Every edge within a quarter hour against a count by hand.
+    for (from, to) in [
+        ("00:00:00", "23:59:59"),
+        ("10:07:00", "11:01:00"),
+        ("10:07:01", "11:01:01"),
+        ("10:08:30", "10:08:31"),
+        ("12:00:00", "13:00:00"),
+    ] {
+        let (from, to) = (format!("{day}{from}Z"), format!("{day}{to}Z"));
+        let (found, data) = ask(&format!("startDate={from}&endDate={to}")).await;
+        let mut expected = std::collections::BTreeMap::<String, i64>::new();
+        for (action, at) in &rows {
+            if *at >= from && *at < to {
+                *expected.entry((*action).to_owned()).or_default() += 1;
+            }
+        }
+        let mut expected: Vec<_> = expected.into_iter().collect();
+        expected.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        assert_eq!(found, expected, "{from}..{to}");
+        assert_eq!(data.get("approximate"), None);
+    }
+    // The day of another zone begins at 11:00 and so ends before the last.
+    let (found, data) = ask("tz=Etc/GMT-13&startDate=2026-03-02&endDate=2026-03-02&limit=1").await;
+    assert_eq!(found, [("login".to_owned(), 2)]);
+    assert_eq!(data["tz"], "Etc/GMT-13");
+    // Today by default, and nothing of what was.
+    assert!(ask("").await.0.iter().all(|(action, _)| action == "login"));
 }
 
 #[tokio::test]

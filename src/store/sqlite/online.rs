@@ -27,7 +27,7 @@ pub(super) const PAGE: &str = "SELECT u.id, u.username, u.last_active_at FROM \
      (SELECT id FROM users INDEXED BY idx_users_online_status WHERE is_online = 1 AND id > ?1 \
      ORDER BY id LIMIT ?2) page CROSS JOIN users u ON u.id = page.id ORDER BY u.id";
 pub(super) const OPEN_OF: &str = "SELECT started_at, device_type, ip_address, country_code, user_agent \
-     FROM sessions INDEXED BY idx_sessions_open WHERE user_id = ?1 AND ended_at IS NULL ORDER BY started_at";
+     FROM sessions INDEXED BY idx_sessions_open WHERE user_id = ?1 AND ended_at IS NULL";
 pub(super) const LAST_OF: &str = "SELECT started_at FROM sessions INDEXED BY idx_sessions_user \
      WHERE user_id = ?1 ORDER BY started_at DESC LIMIT 1";
 
@@ -54,11 +54,12 @@ pub fn page(
         let mut last = connection.prepare_cached(LAST_OF)?;
         let mut users = Vec::with_capacity(found.len());
         for (user_id, username, last_active_at) in found {
-            let sessions = open
+            let mut sessions = open
                 .query_map([user_id.0], |row| {
                     Ok((rows::time(row, 0)?, Arc::new(rows::client(row, 1)?)))
                 })?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
+                .collect::<rusqlite::Result<Vec<(Timestamp, _)>>>()?;
+            sessions.sort_by_key(|(started_at, _)| *started_at);
             let since = match sessions.first() {
                 Some((started_at, _)) => Some(*started_at),
                 None => last

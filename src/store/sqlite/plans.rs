@@ -2,7 +2,7 @@
 
 use super::{
     activities, analytics, blocks, conversations, erase, export, exports, follows, messages,
-    migrate, people, prune, sign_ins,
+    migrate, online, people, prune, sign_ins,
 };
 
 /// What every statement over people does must cost what it returns, not what there is.
@@ -48,6 +48,9 @@ fn no_statement_scans_a_table() {
         exports::SESSIONS,
         analytics::CLOSED_AT,
         analytics::OPEN_AT,
+        online::ONLINE,
+        online::OPEN_OF,
+        online::LAST_OF,
         activities::BETWEEN,
         activities::BETWEEN_OF_ACTION,
         prune::SESSIONS,

@@ -94,6 +94,12 @@ async fn the_last_boot_and_whether_it_is_open() {
     // It died; the next one is what counts.
     let second = f.store.begin_boot(at(900)).await.expect("a boot");
     assert_eq!(last().await, boot(900, true));
+    let alive = last().await.expect("a boot");
+    for (now, dead_since) in [(0, None), (15_900, None), (15_901, Some(at(900)))] {
+        assert_eq!(alive.dead_since(at(now)), dead_since, "{now}");
+    }
     f.store.end_boot(second, at(950)).await.expect("ended");
     assert_eq!(last().await, boot(950, false));
+    let ended = last().await.expect("a boot");
+    assert_eq!(ended.dead_since(at(951)), Some(at(950)));
 }

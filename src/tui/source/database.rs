@@ -4,6 +4,9 @@
 //! the newest proof of life is looked at: when there is none of late, everybody is offline and what is open ended then,
 //! as the next start of the server will write it.
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     ActionCount, Activity, ActivityPage, ActivityQuery, Connection, Grace, HourSessions, LiveEvent,
     OnlinePage, OnlineUser, Overview, Point, Result, Session, SessionFigures, SessionPage,

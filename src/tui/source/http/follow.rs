@@ -114,7 +114,7 @@ impl Follower {
     }
 
     /// Half of the wait is chance, so that those who lost one server do not all come back at once.
-    fn next_wait(&mut self, error: &SourceError) -> Duration {
+    pub(super) fn next_wait(&mut self, error: &SourceError) -> Duration {
         if matches!(error, SourceError::Refused(_)) {
             return self.pace.longest_wait;
         }
