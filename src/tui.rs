@@ -3,4 +3,8 @@
 //! A message changes the [`app`], and what it then wants of the [`source`] is done beside the drawing: the screen never
 //! waits for an answer.
 
+pub mod app;
+pub mod keys;
 pub mod source;
+pub mod text;
+pub mod theme;
