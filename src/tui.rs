@@ -8,3 +8,4 @@ pub mod keys;
 pub mod source;
 pub mod text;
 pub mod theme;
+pub mod view;

@@ -17,6 +17,7 @@ use asks::{ALL, Answer, Asks, Kind, Question, Ticket};
 use crossterm::event::{KeyEvent, MouseEvent};
 use figures::Figures;
 use filter::Filter;
+pub use input::{fitting_zones, zone_of};
 use listing::Listing;
 use ratatui::layout::Rect;
 use rows::{ActivityColumn, OnlineColumn, SessionColumn};
