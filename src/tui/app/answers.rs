@@ -24,10 +24,11 @@ impl App {
             Ok(answer) => answer,
             Err(error) => return self.failed(ticket.kind, error),
         };
-        let was_up = self.health == Health::Up;
+        let was_up = matches!(self.health, Health::Up);
+        let was_lost = matches!(self.health, Health::Lost { .. } | Health::Refused(_));
         self.failures = 0;
         self.health = Health::Up;
-        if !was_up {
+        if was_lost {
             // What is on the screen is older than the loss.
             self.want_tab();
         }

@@ -1,0 +1,5 @@
+mod bench;
+mod fake;
+mod frames;
+mod keys;
+mod life;
