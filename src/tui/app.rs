@@ -225,6 +225,8 @@ pub struct App {
     pub online: Listing<OnlineUser>,
     /// How many are online in all: more than are loaded, where they are too many.
     pub online_total: Option<u64>,
+    /// Whether there are.
+    pub has_more_online: bool,
     /// The pane beside them.
     pub why: Option<WhyPane>,
     /// Whether sessions were answered yet.
@@ -282,6 +284,7 @@ impl App {
             figures: Figures::default(),
             online: Listing::new(OnlineColumn::User, false, false),
             online_total: None,
+            has_more_online: false,
             why: None,
             has_sessions: false,
             session_rows: Listing::new(SessionColumn::Started, false, false),

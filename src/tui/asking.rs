@@ -51,14 +51,20 @@ async fn answer(source: &dyn Source, question: Question) -> Result<Answer> {
 async fn online(source: &dyn Source) -> Result<Answer> {
     let mut page = source.online(None, PAGE).await?;
     let mut users = page.users;
-    while let Some(cursor) = page.next_cursor.filter(|_| users.len() < MOST_ONLINE) {
-        page = source.online(Some(&cursor), PAGE).await?;
+    while let Some(cursor) = &page.next_cursor
+        && users.len() < MOST_ONLINE
+    {
+        page = source.online(Some(cursor), PAGE).await?;
         users.append(&mut page.users);
     }
     // Between two pages somebody may have come back, and would be there twice.
     users.sort_by_key(|user| user.user_id);
     users.dedup_by_key(|user| user.user_id);
-    Ok(Answer::Online(page.total, users))
+    Ok(Answer::Online(
+        page.total,
+        users,
+        page.next_cursor.is_some(),
+    ))
 }
 
 async fn sessions(source: &dyn Source, username: Option<String>) -> Result<Answer> {

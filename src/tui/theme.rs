@@ -38,6 +38,9 @@ const ASCII_BORDER: border::Set<'static> = border::Set {
 };
 
 impl Theme {
+    /// The highest level of warmth.
+    pub const WARMEST: usize = 4;
+
     fn tint(self, colour: Color) -> Style {
         match self.colour {
             true => Style::new().fg(colour),
@@ -106,21 +109,20 @@ impl Theme {
         Style::new().add_modifier(Modifier::DIM)
     }
 
-    /// A level of warmth from 0 (nothing) to 5 (the most): its sign, and its colour.
+    /// A level of warmth from 0 (nothing) to [`Self::WARMEST`]: its sign, and its colour.
     pub fn warmth(self, level: usize) -> (&'static str, Style) {
         let signs = match self.ascii {
-            true => [" ", ".", ":", "+", "*", "#"],
-            false => ["·", "░", "▒", "▓", "█", "█"],
+            true => [" ", ".", ":", "*", "#"],
+            false => ["·", "░", "▒", "▓", "█"],
         };
         let colours = [
             Color::DarkGray,
             Color::Blue,
             Color::Blue,
             Color::Cyan,
-            Color::Cyan,
             Color::LightCyan,
         ];
-        let level = level.min(5);
+        let level = level.min(Self::WARMEST);
         (signs[level], self.tint(colours[level]))
     }
 
@@ -201,11 +203,11 @@ mod tests {
             theme.warn(),
             theme.bad(),
             theme.chosen(),
-            theme.warmth(5).1,
+            theme.warmth(9).1,
         ];
         let plain = |style: &Style| style.fg.is_none() && style.bg.is_none();
         assert!(styles.iter().all(plain));
-        assert!((0..6).all(|level| theme.warmth(level).0.is_ascii()));
+        assert!((0..=Theme::WARMEST).all(|level| theme.warmth(level).0.is_ascii()));
     }
 
     #[test]

@@ -70,8 +70,9 @@ impl App {
             Answer::Series(series) => self.figures.set_series(series),
             Answer::Actions(actions) => self.figures.actions = Some(actions),
             Answer::Heatmap(heatmap) => self.figures.heatmap = Some(heatmap),
-            Answer::Online(total, users) => {
+            Answer::Online(total, users, has_more) => {
                 self.online_total = Some(total);
+                self.has_more_online = has_more;
                 if self.online.rows() == users {
                     return self.tab == Tab::Online;
                 }

@@ -69,8 +69,8 @@ pub enum Answer {
     Actions(Vec<ActionCount>),
     /// To [`Question::Heatmap`].
     Heatmap(Box<[[i64; 24]; 7]>),
-    /// To [`Question::Online`]: how many there are, and as many of them as are loaded.
-    Online(u64, Vec<OnlineUser>),
+    /// To [`Question::Online`]: how many there are, those that are loaded, and whether there are more.
+    Online(u64, Vec<OnlineUser>, bool),
     /// To [`Question::Why`].
     Why(Box<Why>),
     /// To [`Question::Sessions`]: open ones, then ended ones, and whether there are more.

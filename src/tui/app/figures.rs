@@ -209,7 +209,7 @@ mod tests {
                 is_rough: true,
             })
         };
-        assert_eq!(hour[..3], [rough(40), rough(40), rough(20)][..]);
+        assert_eq!(hour[..3], [rough(40), rough(20), rough(20)][..]);
         assert_eq!(
             hour[3],
             Some(Sample {

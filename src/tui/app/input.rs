@@ -324,9 +324,10 @@ impl App {
         match std::mem::replace(&mut self.mode, Mode::Browse) {
             Mode::Zone(text) => match zone_of(&text) {
                 Some(zone) => self.set_zone(zone),
+                // What would fit is taken first, and looked at.
                 None => {
-                    self.complain(format!("{text:?} is no time zone, as Europe/Paris is one"));
-                    self.mode = Mode::Zone(text);
+                    let proposal = fitting_zones(&text).next().map(str::to_owned);
+                    self.mode = Mode::Zone(proposal.unwrap_or(text));
                 }
             },
             Mode::Filter(..) | Mode::Disconnect(..) | Mode::Browse => {}

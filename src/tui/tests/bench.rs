@@ -214,7 +214,7 @@ impl Bench {
         crate::tui::once::lines(backend.buffer(), false)
     }
 
-    /// The line of the last frame that is chosen, as it is drawn.
+    /// The line of the last frame that is chosen, as it is drawn; empty while there is none.
     pub(super) fn chosen(&self) -> String {
         use ratatui::style::Modifier;
         let backend = self.screen.backend.lock();
@@ -223,11 +223,11 @@ impl Bench {
             let middle = &buffer[(4, *y)];
             middle.style().add_modifier.contains(Modifier::REVERSED)
         };
-        let y = (0..buffer.area.height).find(is_chosen);
-        let y = y.expect("a chosen row");
-        (0..buffer.area.width)
-            .map(|x| buffer[(x, y)].symbol())
-            .collect()
+        let row = (0..buffer.area.height).find(is_chosen);
+        let columns = row
+            .into_iter()
+            .flat_map(|y| (0..buffer.area.width).map(move |x| (x, y)));
+        columns.map(|at| buffer[at].symbol()).collect()
     }
 
     pub(super) fn frames(&self) -> usize {

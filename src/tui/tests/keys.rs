@@ -81,14 +81,8 @@ async fn the_chosen_row_survives_a_refresh() {
     bench.until_text("40 online").await;
     bench.key(Down);
     bench.key(Char('j'));
-    bench
-        .until("the third", |bench| bench.chosen().contains("bob"))
-        .await;
-    let name = "bob ";
-    assert!(
-        !bench.chosen().contains(name),
-        "sorted by name: ann, ann1, ann2"
-    );
+    let third = |bench: &Bench| bench.chosen().contains("ann2 ");
+    bench.until("the third by name", third).await;
     bench.key(End);
     bench
         .until("the last", |bench| bench.chosen().contains("lena2"))
@@ -191,8 +185,11 @@ async fn zones_in_turn_and_by_name() {
     bench.type_text("kathm");
     bench.until_text("tab: Asia/Kathmandu").await;
     bench.key(Enter);
-    bench.until_text("is no time zone").await;
-    bench.key(KeyCode::Tab);
+    bench.until_text("✓ Asia/Kathmandu").await;
+    bench.type_text("x");
+    bench.until_text("no such zone").await;
+    bench.key(Enter);
+    bench.key(Backspace);
     bench.until_text("✓ Asia/Kathmandu").await;
     bench.key(Enter);
     bench.until_text("Today in Asia/Kathmandu").await;

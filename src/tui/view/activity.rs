@@ -119,6 +119,7 @@ fn detail(frame: &mut Frame, app: &App, area: Rect, right: Option<&str>) {
     if row.target_type.is_some() || row.target_id.is_some() {
         detail.field("target", &target(app, row));
     }
+    metadata(row, &mut detail, theme.quiet());
     let from = [
         row.country_code.as_deref(),
         row.region.as_deref(),
@@ -133,16 +134,19 @@ fn detail(frame: &mut Frame, app: &App, area: Rect, right: Option<&str>) {
         detail.field("from", &from.join(" "));
     }
     detail.field("id", &row.id);
-    let metadata = row.metadata.as_ref();
-    let metadata = metadata.and_then(|data| serde_json::to_string_pretty(data).ok());
-    match metadata {
-        None => detail.line("no metadata", theme.quiet()),
-        Some(text) => {
-            detail.line("metadata", theme.quiet());
-            for line in text.lines() {
-                detail.line(line, theme.accent());
-            }
-        }
-    }
     detail.draw(frame, area, &row.action, right);
+}
+
+/// As JSON, written over several lines, without the braces around all of it.
+fn metadata(row: &Activity, detail: &mut Detail, quiet: Style) {
+    let written = row.metadata.as_ref();
+    let written = written.and_then(|data| serde_json::to_string_pretty(data).ok());
+    let Some(written) = written.filter(|text| text != "{}") else {
+        return detail.styled("metadata", "none", quiet);
+    };
+    let mut name = "metadata";
+    for line in written.lines().filter(|line| !matches!(*line, "{" | "}")) {
+        detail.aligned(name, line.strip_prefix("  ").unwrap_or(line));
+        name = "";
+    }
 }

@@ -41,6 +41,12 @@ impl Detail {
         }
     }
 
+    /// A value below another, if its name is empty, and not where a line without a name begins.
+    pub(super) fn aligned(&mut self, name: &str, value: &str) {
+        let name = if name.is_empty() { " " } else { name };
+        self.field(name, value);
+    }
+
     /// A line without a name.
     pub(super) fn line(&mut self, line: &str, style: Style) {
         self.styled("", line, style);

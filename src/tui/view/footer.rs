@@ -1,8 +1,8 @@
 //! The last line: what is typed or asked, else what came of something, else what the keys do.
 
-use super::parts::{Paint, after};
+use super::parts::{Paint, after, columns};
 use crate::tui::app::{App, Mode, Tab, fitting_zones, zone_of};
-use crate::tui::keys::{Scope, TABLE};
+use crate::tui::keys::{Action, Binding, TABLE};
 use crate::tui::text;
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
@@ -82,26 +82,33 @@ fn prompt(frame: &mut Frame, app: &App, row: Rect, label: &str, typed: &str, wor
     frame.set_cursor_position(cursor);
 }
 
-/// As many hints as there is room for, each whole.
+/// As many hints as there is room for, each whole; how to get help and out in any case.
 fn hints(paint: &mut Paint, app: &App, row: Rect) {
     let theme = app.theme;
     let scopes = app.scopes();
-    // Typing has keys of its own, and so has a question.
     let shown = TABLE
         .iter()
         .filter(|binding| scopes.contains(&binding.scope));
-    let shown = shown.filter(|binding| binding.scope != Scope::Rows || app.tab != Tab::Help);
+    let is_always = |binding: &&Binding| matches!(binding.action, Action::Show(_) | Action::Quit);
+    let (always, others): (Vec<&Binding>, Vec<&Binding>) = shown.partition(is_always);
+    let strong = theme.accent().patch(theme.strong());
+    let mut put = |place: Rect, (key, word): (&str, &str)| {
+        let pieces = [(key, strong), (" ", Style::new()), (word, theme.quiet())];
+        paint.pieces(place, &pieces)
+    };
+    let width = |hint: &(&str, &str)| columns(hint.0) + columns(hint.1) + 1;
+    let always: Vec<_> = always.iter().filter_map(|binding| binding.hint).collect();
+    let kept: u16 = always.iter().map(|hint| width(hint) + 2).sum();
     let mut rest = row;
-    for (key, word) in shown.filter_map(|binding| binding.hint) {
-        let width = super::parts::columns(key) + super::parts::columns(word) + 1;
-        if rest.width < width {
+    for hint in others.iter().filter_map(|binding| binding.hint) {
+        if rest.width < width(&hint) + kept {
             break;
         }
-        let strong = theme.accent().patch(theme.strong());
-        let used = paint.pieces(
-            rest,
-            &[(key, strong), (" ", Style::new()), (word, theme.quiet())],
-        );
+        let used = put(rest, hint);
+        rest = after(rest, used + 2);
+    }
+    for hint in always {
+        let used = put(rest, hint);
         rest = after(rest, used + 2);
     }
 }

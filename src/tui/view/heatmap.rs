@@ -3,6 +3,7 @@
 use super::parts::{Paint, after, panel};
 use crate::tui::app::App;
 use crate::tui::text;
+use crate::tui::theme::Theme;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
@@ -17,7 +18,9 @@ pub(super) fn draw(frame: &mut Frame, app: &App, area: Rect) {
     let cells = app.figures.heatmap.as_deref();
     let most = cells.and_then(|cells| cells.iter().flatten().max().copied());
     let most = most.unwrap_or(0);
-    let legend: String = (0..6).map(|level| theme.warmth(level).0).collect();
+    let legend: String = (0..=Theme::WARMEST)
+        .map(|level| theme.warmth(level).0)
+        .collect();
     let right = format!("0 {legend} {}", text::number(most));
     let title = ("Sessions by weekday and hour", theme.accent());
     let inner = panel(frame, theme, area, title, Some(&right));
@@ -57,13 +60,13 @@ pub(super) fn draw(frame: &mut Frame, app: &App, area: Rect) {
     }
 }
 
-/// From 0 for none to 5 for the most.
+/// From 0 for none to the warmest for the most.
 fn level(sessions: i64, most: i64) -> usize {
     if sessions <= 0 || most <= 0 {
         return 0;
     }
     let share = sessions as f64 / most as f64;
-    ((share * 5.0).ceil() as usize).clamp(1, 5)
+    ((share * Theme::WARMEST as f64).ceil() as usize).clamp(1, Theme::WARMEST)
 }
 
 #[cfg(test)]
@@ -74,9 +77,9 @@ mod tests {
     fn a_little_is_not_nothing_and_only_the_most_is_the_most() {
         assert_eq!(level(0, 100), 0);
         assert_eq!(level(1, 1_000_000), 1);
-        assert_eq!(level(79, 100), 4);
-        assert_eq!(level(100, 100), 5);
-        assert_eq!(level(i64::MAX, i64::MAX), 5);
+        assert_eq!(level(75, 100), 3);
+        assert_eq!(level(100, 100), 4);
+        assert_eq!(level(i64::MAX, i64::MAX), 4);
         assert_eq!(level(3, 0), 0);
     }
 }

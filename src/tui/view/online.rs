@@ -106,12 +106,11 @@ fn titles(app: &App) -> (String, Option<String>) {
         let passing = i64::try_from(app.online.len()).unwrap_or(i64::MAX);
         title += &format!(", {} with {typed:?}", text::number(passing));
     }
-    let is_part = u64::try_from(loaded).is_ok_and(|loaded| loaded < total);
-    let right = is_part.then(|| {
+    let right = app.has_more_online.then(|| {
         let loaded = i64::try_from(loaded).unwrap_or(i64::MAX);
         format!("only the first {} are listed", text::number(loaded))
     });
-    (title, right.filter(|_| app.online_total.is_some()))
+    (title, right)
 }
 
 fn cells<'a>(app: &App, user: &'a OnlineUser) -> Vec<Cell<'a>> {

@@ -23,7 +23,8 @@ pub(super) fn draw(frame: &mut Frame, app: &App, area: Rect) {
         Constraint::Fill(1),
     ];
     let [top, middle, bottom] = Layout::vertical(rows).areas(area);
-    let left = if area.width >= super::WIDE { 42 } else { 28 };
+    let is_wide = area.width >= super::WIDE;
+    let left = if is_wide { 42 } else { 28 };
     let halves = [Constraint::Length(left), Constraint::Fill(1)];
     let [now, hour] = Layout::horizontal(halves).areas(top);
     online_now(frame, app, now);
@@ -32,10 +33,14 @@ pub(super) fn draw(frame: &mut Frame, app: &App, area: Rect) {
     let [people, today] = Layout::horizontal(parts).areas(middle);
     active_users(frame, app, people);
     of_today(frame, app, today);
-    // A chart needs a few rows to say anything.
+    // A chart needs a few rows to say anything. It stands where its bars come out even.
     if bottom.height >= 5 {
-        let halves = [Constraint::Fill(1), Constraint::Fill(1)];
-        let [hours, actions] = Layout::horizontal(halves).areas(bottom);
+        let halves = [Constraint::Length(left), Constraint::Fill(1)];
+        let [narrow, wide] = Layout::horizontal(halves).areas(bottom);
+        let (hours, actions) = match is_wide {
+            true => (wide, narrow),
+            false => (narrow, wide),
+        };
         busiest_hours(frame, app, hours);
         busiest_actions(frame, app, actions);
     }

@@ -13,21 +13,20 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 
 pub(super) fn draw(frame: &mut Frame, app: &App, area: Rect) {
-    if area.width >= super::WIDE {
-        let sides = [Constraint::Fill(1), Constraint::Length(56)];
-        let [list, side] = Layout::horizontal(sides).areas(area);
+    let has_room = area.height >= heatmap::HEIGHT + 6;
+    if area.width >= super::WIDE && has_room {
+        let parts = [Constraint::Fill(1), Constraint::Length(heatmap::HEIGHT)];
+        let [list, below] = Layout::vertical(parts).areas(area);
+        let sides = [Constraint::Length(56), Constraint::Fill(1)];
+        let [map, pane] = Layout::horizontal(sides).areas(below);
         rows(frame, app, list);
-        let parts = [Constraint::Length(heatmap::HEIGHT), Constraint::Fill(1)];
-        let [map, pane] = Layout::vertical(parts).areas(side);
         heatmap::draw(frame, app, map);
-        if pane.height >= 4 {
-            detail(frame, app, pane, None);
-        }
+        detail(frame, app, pane, None);
         return;
     }
     // Rows come first: where there is little room, the map is what has to go.
     let below = match area.height {
-        height if height >= heatmap::HEIGHT + 6 => heatmap::HEIGHT,
+        _ if has_room => heatmap::HEIGHT,
         height if app.is_detailed => height / 2,
         _ => 0,
     };
@@ -59,7 +58,8 @@ fn rows(frame: &mut Frame, app: &App, area: Rect) {
     }
     let right = app.has_more_sessions.then_some("the newest");
     let inner = panel(frame, theme, area, (&title, theme.accent()), right);
-    let columns = [
+    let is_wide = inner.width >= 100;
+    let mut columns = vec![
         Column::new("User", Constraint::Fill(1), Some(SessionColumn::User)),
         Column::new("Device", Constraint::Length(8), Some(SessionColumn::Device)),
         Column::new(
@@ -80,6 +80,10 @@ fn rows(frame: &mut Frame, app: &App, area: Rect) {
         .right(),
         Column::new("Ended", Constraint::Length(10), Some(SessionColumn::Ended)),
     ];
+    if is_wide {
+        columns.push(Column::new("Address", Constraint::Length(16), None));
+        columns.push(Column::new("Agent", Constraint::Fill(1), None));
+    }
     let nothing = match (app.has_sessions, listing.filter().is_empty()) {
         (false, _) => "asking",
         (true, true) => "there was no session yet",
@@ -92,7 +96,18 @@ fn rows(frame: &mut Frame, app: &App, area: Rect) {
         &columns,
         listing,
         nothing,
-        |session| cells(app, session),
+        |session| {
+            let mut cells = cells(app, session);
+            if is_wide {
+                let shown = |text: Option<&'_ str>| {
+                    let text = text.unwrap_or(theme.none());
+                    text::clean(text, theme.ascii).into_owned().into()
+                };
+                cells.push((shown(session.ip_address.as_deref()), theme.quiet()));
+                cells.push((shown(session.user_agent.as_deref()), theme.quiet()));
+            }
+            cells
+        },
     );
 }
 
