@@ -113,7 +113,7 @@ async fn the_chosen_row_survives_a_refresh() {
 #[tokio::test(start_paused = true)]
 async fn sorted_by_another_column_and_the_other_way() {
     let mut bench = Bench::new(Fake::new(true), Tab::Online);
-    bench.until_text("User ▾").await;
+    bench.until_text("40 online").await;
     assert!(bench.chosen().contains("ann "));
     bench.type_text("sss");
     bench.until_text("Since ▾").await;
