@@ -16,6 +16,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod token;
+mod tui;
 mod user;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -46,6 +47,7 @@ enum Command {
     Prune(prune::Arguments),
     Backup(backup::Arguments),
     Stats(stats::Arguments),
+    Tui(tui::Arguments),
 }
 
 /// The definition of the whole command line, from which help, man pages and completions are made.
@@ -66,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Prune(arguments) => prune::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Stats(arguments) => stats::run(&arguments),
+        Command::Tui(arguments) => tui::run(&arguments),
     };
     let Err(error) = result else {
         return ExitCode::SUCCESS;

@@ -63,7 +63,7 @@ async fn ask(source: &dyn Source, zone: Zone) -> Result<Stats> {
 }
 
 /// What to do about it, where the error does not say so itself.
-fn explain(error: SourceError, is_live: bool) -> anyhow::Error {
+pub(super) fn explain(error: SourceError, is_live: bool) -> anyhow::Error {
     match error {
         SourceError::Lost(_) if is_live => {
             anyhow::anyhow!("{error}; check the address, and that the server runs")
