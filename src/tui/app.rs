@@ -24,6 +24,7 @@ use rows::{ActivityColumn, OnlineColumn, SessionColumn};
 pub use sheet::Sheet;
 use std::cell::RefCell;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The tabs.
@@ -236,18 +237,20 @@ pub struct App {
     /// Whether there are more than are loaded.
     pub has_more_sessions: bool,
     /// The log's newest rows.
-    pub activity: Listing<Box<Activity>>,
+    pub activity: Listing<Arc<Activity>>,
     /// How many rows the log has for the filter that the source knows.
     pub activity_total: Option<i64>,
     /// Newest first: what came by itself or was looked up without a filter, and what was looked up with one.
-    tail: Vec<Box<Activity>>,
-    found: Vec<Box<Activity>>,
+    tail: Vec<Arc<Activity>>,
+    found: Vec<Arc<Activity>>,
+    /// Whether `activity` lacks what came since it was listed: thousands of rows in a second are listed once a frame.
+    is_unlisted: bool,
     /// Whether the pane about the chosen row is open.
     pub is_detailed: bool,
     /// Lines that the help is scrolled by.
     pub help_top: usize,
     /// While it stands still, what came meanwhile.
-    held: Option<Vec<Box<Activity>>>,
+    held: Option<Vec<Arc<Activity>>>,
     /// Events that came faster than they were read.
     pub missed: u64,
     asks: Asks,
@@ -293,6 +296,7 @@ impl App {
             activity_total: None,
             tail: Vec::new(),
             found: Vec::new(),
+            is_unlisted: false,
             is_detailed: false,
             help_top: 0,
             held: None,
@@ -359,6 +363,13 @@ impl App {
         self.want_what_is_due();
         self.ask();
         (std::mem::take(&mut self.commands), is_changed)
+    }
+
+    /// Brings in order what is about to be looked at.
+    pub fn settle(&mut self) {
+        if self.is_unlisted && self.tab == Tab::Activity {
+            self.list_activities();
+        }
     }
 
     /// When time should pass next, if nothing happens before.

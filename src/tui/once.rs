@@ -29,6 +29,7 @@ pub async fn frame(
             app.update(clock.now(), Message::Answered(ticket, Ok(answer)));
         }
     }
+    app.settle();
     let Ok(mut terminal) = Terminal::new(TestBackend::new(columns, rows));
     let Ok(_) = terminal.draw(|frame| view::draw(frame, &app));
     Ok(terminal.backend().buffer().clone())

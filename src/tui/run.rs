@@ -112,6 +112,7 @@ pub async fn run<B: Backend>(
             }
         }
         if is_changed && Instant::now() >= next_frame {
+            app.settle();
             let drawn = terminal.draw(|frame| view::draw(frame, &app));
             drawn.map_err(|error| RunError::Draw(error.to_string()))?;
             (is_changed, next_frame) = (false, Instant::now() + FRAME);

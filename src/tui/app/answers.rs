@@ -5,7 +5,7 @@ use super::rows::newest_first;
 use super::{App, Health, Tab};
 use crate::model::Timestamp;
 use crate::tui::source::{Activity, ActivityQuery, LiveEvent, SourceError};
-use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The newest rows of the log that are kept.
@@ -94,12 +94,12 @@ impl App {
             }
             Answer::Activities(page) => {
                 self.activity_total = Some(page.total);
-                let rows = page.activities.into_iter().map(Box::new).collect();
+                let rows = page.activities.into_iter().map(Arc::new).collect();
                 match self.activity_query() == ActivityQuery::default() {
                     true => self.add_to_tail(rows),
                     false => {
                         self.found = rows;
-                        self.list_activities();
+                        self.is_unlisted = true;
                     }
                 }
             }
@@ -116,27 +116,29 @@ impl App {
     }
 
     /// Adds rows to the newest, each once, and lets the oldest go.
-    pub(super) fn add_to_tail(&mut self, rows: Vec<Box<Activity>>) {
+    pub(super) fn add_to_tail(&mut self, rows: Vec<Arc<Activity>>) {
         merge(&mut self.tail, rows);
-        self.list_activities();
+        self.is_unlisted = true;
     }
 
+    /// Lists the newest, and older ones that were found, each once.
     pub(super) fn list_activities(&mut self) {
-        let known: HashSet<&str> = self.tail.iter().map(|row| row.id.as_str()).collect();
-        let found = self
-            .found
-            .iter()
-            .filter(|row| !known.contains(row.id.as_str()));
-        let rows = self.tail.iter().chain(found).cloned().collect();
+        let mut rows = self.tail.clone();
+        for row in &self.found {
+            if let Err(at) = place(&rows, row) {
+                rows.insert(at, Arc::clone(row));
+            }
+        }
         self.activity.set(rows, self.now);
+        self.is_unlisted = false;
     }
 
     pub(super) fn live(&mut self, events: Vec<LiveEvent>) -> bool {
         let mut is_changed = false;
-        let mut rows = Vec::new();
+        let mut rows: Vec<Arc<Activity>> = Vec::new();
         for event in events {
             match event {
-                LiveEvent::Activity(row) => rows.push(row),
+                LiveEvent::Activity(row) => rows.push(Arc::from(row)),
                 event => is_changed |= self.live_event(event),
             }
         }
@@ -190,7 +192,7 @@ impl App {
             // The lists are looked at often enough.
             LiveEvent::Presence { .. } | LiveEvent::Session(_) => return false,
             // Taken out before.
-            LiveEvent::Activity(row) => self.add_to_tail(vec![row]),
+            LiveEvent::Activity(row) => self.add_to_tail(vec![Arc::from(row)]),
         }
         true
     }
@@ -205,9 +207,16 @@ impl App {
 }
 
 /// Adds rows to those that are there, newest first, each once, up to the bound.
-fn merge(into: &mut Vec<Box<Activity>>, rows: Vec<Box<Activity>>) {
-    let mut known: HashSet<String> = into.iter().map(|row| row.id.clone()).collect();
-    into.extend(rows.into_iter().filter(|row| known.insert(row.id.clone())));
-    into.sort_by(|one, other| newest_first(one, other));
+fn merge(into: &mut Vec<Arc<Activity>>, rows: Vec<Arc<Activity>>) {
+    for row in rows {
+        if let Err(at) = place(into, &row) {
+            into.insert(at, row);
+        }
+    }
     into.truncate(TAIL);
+}
+
+/// Where the row is, or else where it belongs.
+fn place(rows: &[Arc<Activity>], row: &Activity) -> Result<usize, usize> {
+    rows.binary_search_by(|other| newest_first(other, row))
 }

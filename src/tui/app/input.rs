@@ -217,7 +217,7 @@ impl App {
                 if is_other {
                     self.found.clear();
                     self.activity_total = None;
-                    self.list_activities();
+                    self.is_unlisted = true;
                     self.asks.want_anew(Kind::Activities);
                 }
             }

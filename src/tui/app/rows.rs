@@ -5,6 +5,7 @@ use super::listing::Row;
 use crate::model::{DeviceType, Timestamp};
 use crate::tui::source::{Activity, OnlineUser, Session};
 use std::cmp::Ordering;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Columns of the people who are online.
@@ -171,7 +172,7 @@ pub enum ActivityColumn {
     Target,
 }
 
-impl Row for Box<Activity> {
+impl Row for Arc<Activity> {
     type Id = String;
     type Column = ActivityColumn;
     const COLUMNS: &'static [ActivityColumn] = &[

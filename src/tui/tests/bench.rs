@@ -53,6 +53,7 @@ pub(super) async fn still(source: &Fake, tab: Tab, theme: Theme, keys: &[KeyEven
         if !commands.is_empty() {
             continue;
         }
+        app.settle();
         let Some(key) = keys.next() else {
             return app;
         };

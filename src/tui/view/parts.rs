@@ -94,7 +94,7 @@ pub(super) fn panel(
     right: Option<&str>,
 ) -> Rect {
     let room = usize::from(area.width.saturating_sub(4));
-    let right = right.filter(|text| text::width(text) + 12 <= room);
+    let right = right.filter(|text| text::width(text) + text::width(title.0) + 4 <= room);
     let for_title = room.saturating_sub(right.map_or(0, |text| text::width(text) + 4));
     let name = format!(" {} ", text::cut(title.0, for_title, theme.more()));
     let mut block = Block::bordered()
