@@ -13,7 +13,7 @@ pub const TAIL: usize = 1_000;
 
 /// A lost source is tried again after so long, then after twice as long, up to the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
 
 impl App {
     pub(super) fn answered(&mut self, ticket: Ticket, answer: Result<Answer, SourceError>) -> bool {

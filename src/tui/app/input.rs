@@ -146,27 +146,26 @@ impl App {
         };
         if pane.username != user.username {
             let username = user.username.clone();
-            self.why = Some(WhyPane {
-                username,
-                answer: None,
-            });
-            self.asks.want_anew(Kind::Why);
+            self.ask_why(username);
         }
+    }
+
+    fn ask_why(&mut self, username: String) {
+        self.why = Some(WhyPane {
+            username,
+            answer: None,
+        });
+        self.asks.want_anew(Kind::Why);
     }
 
     fn open(&mut self) {
         match self.tab {
-            Tab::Online => match (self.why.take(), self.online.chosen()) {
-                (None, Some(user)) => {
+            Tab::Online => {
+                if let (None, Some(user)) = (self.why.take(), self.online.chosen()) {
                     let username = user.username.clone();
-                    self.why = Some(WhyPane {
-                        username,
-                        answer: None,
-                    });
-                    self.asks.want_anew(Kind::Why);
+                    self.ask_why(username);
                 }
-                (Some(_), _) | (None, None) => {}
-            },
+            }
             Tab::Sessions | Tab::Activity => self.is_detailed = !self.is_detailed,
             Tab::Overview | Tab::Help => {}
         }

@@ -62,7 +62,9 @@ fn state(app: &App) -> (String, Style, String) {
                 0 => "trying again".to_owned(),
                 left => format!("retry in {left}s"),
             };
-            let why = text::clean(&why, theme.ascii).into_owned();
+            // Where it was is known; why comes too late in the line as it is.
+            let why = why.strip_prefix(&*app.place).unwrap_or(&why);
+            let why = text::clean(why.trim_start_matches([':', ' ']), theme.ascii);
             (
                 format!("{cross} lost"),
                 theme.bad(),
