@@ -19,6 +19,8 @@ mod protocol;
 mod prune;
 mod realtime;
 mod social;
+mod stats;
 mod structure;
 mod tls;
+mod tui;
 mod visibility;

@@ -81,9 +81,19 @@ impl Server {
         clock: Clock,
         change: impl FnOnce(&mut Config),
     ) -> anyhow::Result<Self> {
+        Self::at(([127, 0, 0, 1], 0).into(), database, clock, change).await
+    }
+
+    /// As [`Server::on`], at an address that clients know.
+    pub async fn at(
+        address: SocketAddr,
+        database: &Path,
+        clock: Clock,
+        change: impl FnOnce(&mut Config),
+    ) -> anyhow::Result<Self> {
         let mut config = config(database);
         change(&mut config);
-        let listener = server::bind(([127, 0, 0, 1], 0).into())?;
+        let listener = server::bind(address)?;
         let address = listener.local_addr()?;
         let app = Arc::new(App::start_with(&config, clock.clone()).await?);
         let shutdown = CancellationToken::new();
