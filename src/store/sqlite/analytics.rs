@@ -328,10 +328,15 @@ pub fn session_page(
         concat!(
             "SELECT ",
             session_columns!(),
-            " FROM sessions s CROSS JOIN users u ON u.id = s.user_id \
+            " FROM sessions s {index} CROSS JOIN users u ON u.id = s.user_id \
              WHERE {conditions} ORDER BY s.started_at DESC, s.rowid DESC LIMIT ?"
         ),
-        conditions = conditions
+        conditions = conditions,
+        // Few are open; by their start they would be looked for among all there ever were, seconds among a million.
+        index = match filter.is_open {
+            Some(true) => "INDEXED BY idx_sessions_open",
+            _ => "",
+        },
     );
     values.push(Value::Integer(
         i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1),
