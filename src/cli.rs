@@ -2,10 +2,12 @@
 //! the app, call it, print. Exit status 0, 1 failed (one line on standard error), 2 usage.
 
 mod backup;
+mod completions;
 mod database;
 mod export;
 mod files;
 mod import;
+mod man;
 mod migrate;
 mod output;
 mod password;
@@ -48,6 +50,8 @@ enum Command {
     Backup(backup::Arguments),
     Stats(stats::Arguments),
     Tui(tui::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 /// The definition of the whole command line, from which help, man pages and completions are made.
@@ -69,6 +73,8 @@ pub fn main() -> ExitCode {
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Stats(arguments) => stats::run(&arguments),
         Command::Tui(arguments) => tui::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
     };
     let Err(error) = result else {
         return ExitCode::SUCCESS;

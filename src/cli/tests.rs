@@ -6,10 +6,13 @@ fn the_definition_is_sound() {
 }
 
 #[test]
-fn every_command_and_flag_has_help() {
+fn every_command_and_flag_has_help_and_every_command_examples() {
     fn check(command: &clap::Command) {
         let name = command.get_name();
         assert!(command.get_about().is_some(), "{name}");
+        let after = command.get_after_help().map(ToString::to_string);
+        let has_examples = after.is_some_and(|after| after.contains("Examples:\n  "));
+        assert!(has_examples, "{name} has no examples");
         for argument in command.get_arguments() {
             assert!(
                 argument.get_help().is_some(),

@@ -24,6 +24,9 @@ pub(super) struct Arguments {
 #[derive(Subcommand, Debug)]
 enum Action {
     /// Create a key and print it; it is shown this once
+    #[command(
+        after_help = "Examples:\n  (umask 077; lastseen token create --role service --name backend > key)\n  lastseen token create --role admin --name me --json"
+    )]
     Create {
         /// admin sees everything; service mirrors users and follows, and reads as a stranger
         #[arg(long)]
@@ -36,12 +39,14 @@ enum Action {
         json: bool,
     },
     /// List the keys there are, without their secrets
+    #[command(after_help = "Examples:\n  lastseen token list\n  lastseen token list --json")]
     List {
         /// As a JSON array
         #[arg(long)]
         json: bool,
     },
     /// Revoke a key; a running server heeds it within 2 seconds
+    #[command(after_help = "Examples:\n  lastseen token revoke backend")]
     Revoke {
         /// Its id or name
         #[arg(value_name = "ID|NAME")]

@@ -26,12 +26,14 @@ enum Action {
     /// Add a user; makes the database when there is none
     Add(Add),
     /// List all users
+    #[command(after_help = "Examples:\n  lastseen user list\n  lastseen user list --json")]
     List {
         /// As a JSON array
         #[arg(long)]
         json: bool,
     },
     /// Show one user
+    #[command(after_help = "Examples:\n  lastseen user show ann --json")]
     Show {
         /// Their username
         name: String,
@@ -40,6 +42,7 @@ enum Action {
         json: bool,
     },
     /// Make a user an admin, or an ordinary user
+    #[command(after_help = "Examples:\n  lastseen user set-role ann admin")]
     SetRole {
         /// Their username
         name: String,
@@ -47,6 +50,9 @@ enum Action {
         role: Role,
     },
     /// Set a user's password and end their sign-ins; asks for it on a terminal
+    #[command(
+        after_help = "Examples:\n  lastseen user set-password ann\n  printf %s \"$PASSWORD\" | lastseen user set-password ann --password-stdin"
+    )]
     SetPassword {
         /// Their username
         name: String,
@@ -55,6 +61,9 @@ enum Action {
         password_stdin: bool,
     },
     /// Erase a user and everything of theirs; asks on a terminal
+    #[command(
+        after_help = "Examples:\n  lastseen user delete bob\n  lastseen user delete bob --yes"
+    )]
     Delete {
         /// Their username
         name: String,
@@ -65,6 +74,9 @@ enum Action {
 }
 
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  lastseen user add ann --role admin\n  printf %s \"$PASSWORD\" | lastseen user add bob --password-stdin"
+)]
 struct Add {
     /// The username: 2 to 30 of A-Z a-z 0-9 _ . with at least one letter
     name: Username,
