@@ -4,6 +4,7 @@
 mod backup;
 mod completions;
 mod database;
+mod demo;
 mod export;
 mod files;
 mod import;
@@ -50,6 +51,7 @@ enum Command {
     Backup(backup::Arguments),
     Stats(stats::Arguments),
     Tui(tui::Arguments),
+    Demo(demo::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
 }
@@ -73,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Stats(arguments) => stats::run(&arguments),
         Command::Tui(arguments) => tui::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
     };

@@ -5,6 +5,7 @@
 //! reading of the environment is not used, since a bad variable is a failure (exit 1) and not a usage error (2).
 //! What a setting means is left to whoever uses it.
 
+mod demo;
 mod env;
 mod file;
 mod flags;
@@ -14,6 +15,7 @@ mod secret;
 mod tests;
 mod value;
 
+pub use demo::{DemoSettings, parse_seed, parse_speed, parse_users};
 pub use env::Env;
 pub use flags::Flags;
 pub use prune::{PruneAges, parse_age, parse_keep};
@@ -243,6 +245,8 @@ pub struct Resolved {
     pub config: Config,
     /// What `prune` removes, but for its flags.
     pub prune: PruneAges,
+    /// What `demo` is made of, but for its flags.
+    pub demo: DemoSettings,
     /// One for each of [`SETTINGS`].
     sources: Vec<Source>,
 }
@@ -314,6 +318,7 @@ pub fn resolve(
     Ok(Resolved {
         config,
         prune: PruneAges::read(file.as_ref(), env)?,
+        demo: DemoSettings::read(file.as_ref(), env)?,
         sources,
     })
 }

@@ -20,6 +20,7 @@
 //! | [`logging`] | log lines on standard error |
 //! | [`server`] | the accept loop and the drain order |
 //! | [`tasks`] | named, supervised periodic work |
+//! | [`demo`] | a made-up town: its people, their history, and their life over the network |
 //! | [`tui`] | the terminal dashboard |
 //! | [`cli`] | one file a subcommand |
 //!
@@ -38,6 +39,7 @@ pub mod auth;
 pub mod bus;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod error;
 pub mod export;
 pub mod http;

@@ -1,6 +1,6 @@
 //! `lastseen serve`: settings, logging, limits, sockets, then the app; and the way down on a signal.
 
-mod signals;
+pub(super) mod signals;
 mod tls;
 
 use super::output;
@@ -9,11 +9,12 @@ use crate::config::{self, Config, Env, Flags};
 use crate::server;
 use anyhow::Context as _;
 use clap::Args;
-use signals::{Hangups, Signals};
+use signals::{Hangups, Signal, Signals};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Everything must be over this long after the signal.
@@ -61,19 +62,24 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     if config.max_connections == 0 {
         config.max_connections = server::connections_allowed(file_limit);
     }
+    let runtime = runtime()?;
+    let result = runtime.block_on(serve(&config));
+    // Blocking work that hangs, on a disk for example, must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// Threads of a server.
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    tokio::runtime::Builder::new_multi_thread()
         .thread_name("lastseen")
         // What blocks is bounded already: reads by their connections, hashing by the cores. More threads would only
         // scatter the heap.
         .max_blocking_threads(cores + BLOCKING_THREADS)
         .enable_all()
         .build()
-        .context("cannot start threads")?;
-    let result = runtime.block_on(serve(&config));
-    // Blocking work that hangs, on a disk for example, must not keep the process.
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    result
+        .context("cannot start threads")
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
@@ -91,7 +97,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let app = App::start(config).await?;
     let shutdown = CancellationToken::new();
     let options = server_options(config);
-    let mut servers = tokio::task::JoinSet::new();
+    let mut servers = JoinSet::new();
     let (endpoint, stop) = (app.endpoint(), shutdown.clone());
     match tls.clone() {
         Some(tls) => servers.spawn(server::run_tls(listener, tls, endpoint, options, stop)),
@@ -123,20 +129,9 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     };
     let name = signal.map_or("failure", |signal| signal.name);
     tracing::info!(target: "lastseen", "stopping on {name}");
-    let stopped = async {
-        app.drain().await;
-        shutdown.cancel();
-        while servers.join_next().await.is_some() {}
-        app.close().await;
-    };
-    tokio::select! {
-        stopped = tokio::time::timeout(STOP_TIMEOUT, stopped) => {
-            stopped.context("did not stop in time; the next start repairs what is left open")?;
-        }
-        second = signals.next() => {
-            // Whoever asks twice does not want to wait for anything.
-            std::process::exit(second.status);
-        }
+    if let Some(second) = self::stop(&app, &shutdown, &mut servers, &mut signals).await? {
+        // Whoever asks twice does not want to wait for anything.
+        std::process::exit(second.status);
     }
     tracing::info!(target: "lastseen", "stopped");
     anyhow::ensure!(
@@ -146,7 +141,29 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn server_options(config: &Config) -> server::Options {
+/// Stops in order; `Some` where a second signal came before the end.
+pub(super) async fn stop(
+    app: &App,
+    shutdown: &CancellationToken,
+    servers: &mut JoinSet<()>,
+    signals: &mut Signals,
+) -> anyhow::Result<Option<Signal>> {
+    let stopped = async {
+        app.drain().await;
+        shutdown.cancel();
+        while servers.join_next().await.is_some() {}
+        app.close().await;
+    };
+    tokio::select! {
+        stopped = tokio::time::timeout(STOP_TIMEOUT, stopped) => {
+            stopped.context("did not stop in time; the next start repairs what is left open")?;
+            Ok(None)
+        }
+        second = signals.next() => Ok(Some(second)),
+    }
+}
+
+pub(super) fn server_options(config: &Config) -> server::Options {
     // Realtime connections are closed by their own rules, which must not be overtaken by the kernel's.
     let unacknowledged = config
         .slow_consumer_timeout
@@ -159,7 +176,7 @@ fn server_options(config: &Config) -> server::Options {
     }
 }
 
-fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+pub(super) fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
     server::bind(address).map_err(|error| {
         let advice = match error.kind() {

@@ -1,5 +1,6 @@
 //! The TOML file: its keys are those of the settings; tables belong to commands.
 
+use super::demo::DemoSettings;
 use super::prune::{self, PruneAges};
 use super::{ConfigError, SETTINGS};
 use std::path::{Path, PathBuf};
@@ -63,6 +64,7 @@ impl File {
         for key in self.table.keys() {
             match key.as_str() {
                 "prune" => drop(self.prune()?),
+                "demo" => drop(self.demo()?),
                 "jwt_secret" => {
                     return Err(self.wrong(
                         key,
@@ -107,6 +109,25 @@ impl File {
             }
         }
         Ok(ages)
+    }
+
+    /// `[demo] users, seed, speed, for`.
+    pub(super) fn demo(&self) -> Result<DemoSettings, ConfigError> {
+        let mut settings = DemoSettings::default();
+        let Some(demo) = self.table.get("demo") else {
+            return Ok(settings);
+        };
+        let Some(demo) = demo.as_table() else {
+            return Err(self.wrong("demo", "must be a table"));
+        };
+        for (key, value) in demo {
+            let full = format!("demo.{key}");
+            match settings.set_toml(key, value) {
+                Some(set) => set.map_err(|why| self.wrong(&full, &why))?,
+                None => return Err(self.unknown(&full)),
+            }
+        }
+        Ok(settings)
     }
 }
 

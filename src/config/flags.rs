@@ -13,7 +13,16 @@ pub struct Flags(BTreeMap<&'static str, String>);
 impl Flags {
     /// Only `--database`, for the commands that have no other setting's flag.
     pub fn database(path: Option<&str>) -> Self {
-        let text = path.map(|path| ("database", path.to_owned()));
+        Self::only("database", path)
+    }
+
+    /// Only `--listen`, likewise.
+    pub fn listen(address: Option<&str>) -> Self {
+        Self::only("listen", address)
+    }
+
+    fn only(key: &'static str, text: Option<&str>) -> Self {
+        let text = text.map(|text| (key, text.to_owned()));
         Self(text.into_iter().collect())
     }
 

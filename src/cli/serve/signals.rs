@@ -2,10 +2,10 @@
 
 /// A signal that asks the server to stop.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Signal {
-    pub(super) name: &'static str,
+pub(in crate::cli) struct Signal {
+    pub(in crate::cli) name: &'static str,
     /// The exit status of a process that it ends.
-    pub(super) status: i32,
+    pub(in crate::cli) status: i32,
 }
 
 const INTERRUPT: Signal = Signal {
@@ -15,14 +15,14 @@ const INTERRUPT: Signal = Signal {
 
 /// Those signals, from its making on.
 #[cfg(unix)]
-pub(super) struct Signals {
+pub(in crate::cli) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(in crate::cli) fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -30,7 +30,7 @@ impl Signals {
         })
     }
 
-    pub(super) async fn next(&mut self) -> Signal {
+    pub(in crate::cli) async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => INTERRUPT,
             _ = self.terminate.recv() => Signal { name: "SIGTERM", status: 143 },
@@ -40,15 +40,15 @@ impl Signals {
 
 /// Those signals, from its making on.
 #[cfg(not(unix))]
-pub(super) struct Signals;
+pub(in crate::cli) struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(in crate::cli) fn new() -> std::io::Result<Self> {
         Ok(Self)
     }
 
-    pub(super) async fn next(&mut self) -> Signal {
+    pub(in crate::cli) async fn next(&mut self) -> Signal {
         // Without Ctrl-C there is no way to be told; the process can still be ended.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
@@ -59,17 +59,17 @@ impl Signals {
 
 /// SIGHUP, from its making on. It ends nothing any more then, not even when nobody waits for it.
 #[cfg(unix)]
-pub(super) struct Hangups(tokio::signal::unix::Signal);
+pub(in crate::cli) struct Hangups(tokio::signal::unix::Signal);
 
 #[cfg(unix)]
 impl Hangups {
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(in crate::cli) fn new() -> std::io::Result<Self> {
         let kind = tokio::signal::unix::SignalKind::hangup();
         tokio::signal::unix::signal(kind).map(Self)
     }
 
     /// Several that come close together are one.
-    pub(super) async fn next(&mut self) {
+    pub(in crate::cli) async fn next(&mut self) {
         if self.0.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
@@ -78,15 +78,15 @@ impl Hangups {
 
 /// There is no SIGHUP.
 #[cfg(not(unix))]
-pub(super) struct Hangups;
+pub(in crate::cli) struct Hangups;
 
 #[cfg(not(unix))]
 impl Hangups {
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(in crate::cli) fn new() -> std::io::Result<Self> {
         Ok(Self)
     }
 
-    pub(super) async fn next(&mut self) {
+    pub(in crate::cli) async fn next(&mut self) {
         std::future::pending::<()>().await;
     }
 }
