@@ -104,8 +104,15 @@ fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "lastseen: {line}");
 }
 
-/// A usage error (exit status 2) found after parsing.
+/// A usage error (exit status 2) found after parsing, with the usage of the command that this process was asked for.
 fn usage(message: impl std::fmt::Display) -> anyhow::Error {
     let kind = clap::error::ErrorKind::MissingRequiredArgument;
-    command().error(kind, message).into()
+    let mut root = command();
+    root.build();
+    // No flag comes before the command's name.
+    let asked = std::env::args().nth(1);
+    match asked.and_then(|name| root.find_subcommand_mut(name)) {
+        Some(command) => command.error(kind, message).into(),
+        None => root.error(kind, message).into(),
+    }
 }

@@ -85,9 +85,24 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start threads")
 }
 
+/// As [`explain`], for what may be a store's error.
+pub(super) fn explain_any(error: anyhow::Error, path: &Path) -> anyhow::Error {
+    match error.downcast::<StoreError>() {
+        Ok(error) => explain(error, path),
+        Err(error) => error,
+    }
+}
+
 /// What to do about a store's error, where its text does not say so itself.
 pub(super) fn explain(error: StoreError, path: &Path) -> anyhow::Error {
     let shown = path.display();
+    let folder = super::files::folder_of(path);
+    if matches!(error, StoreError::Missing(_) | StoreError::Unusable { .. }) && !folder.exists() {
+        return anyhow::anyhow!(
+            "{shown} is in a directory that does not exist; make {}, or give another file with --database",
+            folder.display()
+        );
+    }
     match &error {
         StoreError::Foreign(_) => anyhow::anyhow!("{error}; give another file with --database"),
         StoreError::Newer { .. } => {

@@ -1,7 +1,7 @@
 //! `lastseen demo`: a server on a temporary database, people who live on it, and what one can look at.
 
 use super::serve::signals::{Signal, Signals};
-use super::{output, serve};
+use super::{database, output, serve};
 use crate::app::App;
 use crate::config::{
     self, Config, DemoSettings, Env, Flags, Source, parse_age, parse_seed, parse_speed, parse_users,
@@ -129,11 +129,13 @@ impl Demo {
         let keys = folder.keys()?;
         let config = own(config, folder, &keys, reached);
         let town = Town::new(self.settings);
-        let written = tokio::select! {
-            written = town.write(&config.database, &keys, Clock::system().now()) => written?,
-            _ = signals.next() => return Ok(None),
-        };
-        let app = App::start(&config).await?;
+        // A signal meanwhile is heeded after it: it takes no second.
+        let written = town
+            .write(&config.database, &keys, Clock::system().now())
+            .await?;
+        let app = App::start(&config)
+            .await
+            .map_err(|error| database::explain_any(error, &config.database))?;
         let shutdown = CancellationToken::new();
         let mut servers = JoinSet::new();
         let options = serve::server_options(&config);

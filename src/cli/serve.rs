@@ -3,7 +3,7 @@
 pub(super) mod signals;
 mod tls;
 
-use super::output;
+use super::{database, output};
 use crate::app::App;
 use crate::config::{self, Config, Env, Flags};
 use crate::server;
@@ -94,7 +94,9 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     };
     let address = listener.local_addr().context("cannot tell the address")?;
 
-    let app = App::start(config).await?;
+    let app = App::start(config)
+        .await
+        .map_err(|error| database::explain_any(error, &config.database))?;
     let shutdown = CancellationToken::new();
     let options = server_options(config);
     let mut servers = JoinSet::new();

@@ -6,7 +6,7 @@ use crate::auth::token::{Token, TokenKind};
 use crate::config::Config;
 use crate::model::{Clock, KeyRole, validate};
 use crate::store::StoreError;
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 
 /// Create, list and revoke API keys
@@ -51,6 +51,9 @@ enum Action {
         /// Its id or name
         #[arg(value_name = "ID|NAME")]
         key: String,
+        /// Report as a JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -59,12 +62,12 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.action {
         Action::Create { role, name, json } => create(&config, role, &name, json),
         Action::List { json } => list(&config, json),
-        Action::Revoke { key } => revoke(&config, &key),
+        Action::Revoke { key, json } => revoke(&config, &key, json),
     }
 }
 
 fn create(config: &Config, role: KeyRole, name: &str, json: bool) -> anyhow::Result<()> {
-    validate::text("name", name, 1, 100)?;
+    validate::text("name", name, 1, 100).context("choose another name")?;
     if name.chars().any(char::is_control) || name.bytes().all(|byte| byte.is_ascii_digit()) {
         bail!("name must have no control characters and not be a number; choose another");
     }
@@ -117,13 +120,16 @@ fn list(config: &Config, json: bool) -> anyhow::Result<()> {
     output::print(text)
 }
 
-fn revoke(config: &Config, key: &str) -> anyhow::Result<()> {
+fn revoke(config: &Config, key: &str, json: bool) -> anyhow::Result<()> {
     let revoked = with_store(config, Access::Write, async |store| {
         let revoked = store.revoke_api_key(key, Clock::system().now()).await;
         revoked.map_err(|error| database::explain(error, &config.database))
     })?;
     if !revoked {
         bail!("there is no key {key:?}; `lastseen token list` shows all");
+    }
+    if json {
+        return output::print_json(&serde_json::json!({ "key": key, "revoked": true }));
     }
     output::print(format!("revoked {}\n", output::plain(key)))
 }

@@ -48,6 +48,9 @@ enum Action {
         name: String,
         /// user or admin
         role: Role,
+        /// Report as a JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Set a user's password and end their sign-ins; asks for it on a terminal
     #[command(
@@ -59,6 +62,9 @@ enum Action {
         /// Read the password from standard input; one line break at its end is dropped
         #[arg(long)]
         password_stdin: bool,
+        /// Report as a JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Erase a user and everything of theirs; asks on a terminal
     #[command(
@@ -70,6 +76,9 @@ enum Action {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+        /// Report as a JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -115,21 +124,27 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
                 output::print(to_text(&user))
             }
         }),
-        Action::SetRole { name, role } => with_store(&config, Access::Write, async |store| {
+        Action::SetRole { name, role, json } => with_store(&config, Access::Write, async |store| {
             let user = find(store, &config, &name).await?;
             let change = UserChange {
                 role: Some(role),
                 ..UserChange::default()
             };
             change_user(store, &config, &user, change).await?;
+            if json {
+                let json =
+                    serde_json::json!({ "id": user.id, "username": user.username, "role": role });
+                return output::print_json(&json);
+            }
             output::print(format!("{} is now {role}\n", user.username))
         }),
         Action::SetPassword {
             name,
             password_stdin,
-        } => set_password(&config, &name, password_stdin),
-        Action::Delete { name, yes } => with_store(&config, Access::Write, async |store| {
-            delete(store, &config, &name, yes).await
+            json,
+        } => set_password(&config, &name, password_stdin, json),
+        Action::Delete { name, yes, json } => with_store(&config, Access::Write, async |store| {
+            delete(store, &config, &name, yes, json).await
         }),
     }
 }
@@ -198,7 +213,7 @@ async fn change_user(
     Ok(())
 }
 
-fn set_password(config: &Config, name: &str, from_stdin: bool) -> anyhow::Result<()> {
+fn set_password(config: &Config, name: &str, from_stdin: bool, json: bool) -> anyhow::Result<()> {
     with_store(config, Access::Write, async |store| {
         let user = find(store, config, name).await?;
         let Some(password) = password::read(from_stdin)? else {
@@ -212,6 +227,14 @@ fn set_password(config: &Config, name: &str, from_stdin: bool) -> anyhow::Result
         // Whoever knew the old password must not stay signed in.
         let ended = store.revoke_sign_ins(user.id).await;
         let ended = ended.map_err(|error| database::explain(error, &config.database))?;
+        if json {
+            let json = serde_json::json!({
+                "id": user.id,
+                "username": user.username,
+                "signInsEnded": ended.len(),
+            });
+            return output::print_json(&json);
+        }
         output::print(format!(
             "password of {} set; sign-ins ended: {}\n",
             user.username,
@@ -220,13 +243,22 @@ fn set_password(config: &Config, name: &str, from_stdin: bool) -> anyhow::Result
     })
 }
 
-async fn delete(store: &Store, config: &Config, name: &str, yes: bool) -> anyhow::Result<()> {
+async fn delete(
+    store: &Store,
+    config: &Config,
+    name: &str,
+    yes: bool,
+    json: bool,
+) -> anyhow::Result<()> {
     let user = find(store, config, name).await?;
     if !yes && !confirmed(&user)? {
         bail!("not confirmed; nothing was deleted");
     }
     let deleted = store.delete_user(user.id).await;
     match deleted {
+        Ok(true) if json => output::print_json(
+            &serde_json::json!({ "id": user.id, "username": user.username, "deleted": true }),
+        ),
         Ok(true) => output::print(format!("deleted {}\n", user.username)),
         Ok(false) | Err(StoreError::NoSuchUser) => {
             bail!(

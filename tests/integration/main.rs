@@ -9,6 +9,8 @@ mod activities;
 mod admin;
 mod auth;
 mod backup;
+mod cli;
+mod demo;
 mod export;
 mod failures;
 mod harness;

@@ -33,6 +33,8 @@ pub(super) fn render(command: &Command, parent: Option<&Command>) -> io::Result<
     let after = After::read(command);
     let mut page = Vec::new();
     man.render_title(&mut page)?;
+    // What is typed must not be broken, least of all where no hyphen is.
+    page.extend(b".nh\n.ad l\n");
     man.render_name_section(&mut page)?;
     synopsis(command).to_writer(&mut page)?;
     man.render_description_section(&mut page)?;
