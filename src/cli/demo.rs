@@ -1,6 +1,6 @@
 //! `lastseen demo`: a server on a temporary database, people who live on it, and what one can look at.
 
-use super::serve::signals::{Signal, Signals};
+use super::serve::signals::{Hangups, Signal, Signals};
 use super::{database, output, serve};
 use crate::app::App;
 use crate::config::{
@@ -28,7 +28,7 @@ const SPEED: u32 = 288;
 /// Run a server with simulated people on it, to look at
 #[derive(Args, Debug)]
 #[command(
-    after_help = "The people follow each other, have ten days of history, and sign in, write, watch, go to the background and come back over the real network interface; some are lost without a word. A day in their life takes five minutes, or what --speed says.\n\nEverything is in a temporary folder, the admin key in a file there for its owner alone. What to open is printed. Ctrl-C or SIGTERM ends it and removes the folder.\n\nIn the config file the table is [demo] with users, seed, speed and for. Other settings of lastseen-serve are heeded where the demo has none of its own.\n\nExamples:\n  lastseen demo\n  lastseen demo --users 1000 --listen 127.0.0.1:9000\n  lastseen demo --seed 7 --speed 1440 --for 10m\n  lastseen demo --json"
+    after_help = "The people follow each other, have ten days of history, and sign in, write, watch, go to the background and come back over the real network interface; some are lost without a word. A day in their life takes five minutes, or what --speed says.\n\nEverything is in a temporary folder, the admin key in a file there for its owner alone. What to open is printed. Ctrl-C, SIGTERM or a closed terminal ends it and removes the folder.\n\nIn the config file the table is [demo] with users, seed, speed and for. Other settings of lastseen-serve are heeded where the demo has none of its own.\n\nExamples:\n  lastseen demo\n  lastseen demo --users 1000 --listen 127.0.0.1:9000\n  lastseen demo --seed 7 --speed 1440 --for 10m\n  lastseen demo --json"
 )]
 pub(super) struct Arguments {
     /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:8080] [env: LASTSEEN_LISTEN]
@@ -106,11 +106,14 @@ impl Demo {
     async fn run(&self, config: Config) -> anyhow::Result<Option<Signal>> {
         // First, so that the folder goes whenever one comes.
         let mut signals = Signals::new().context("cannot listen for signals")?;
+        let mut hangups = Hangups::new().context("cannot listen for SIGHUP")?;
         let listener = serve::bind(config.listen, "--listen")?;
         let folder = Folder::new().context(
             "cannot make a temporary folder; make room, or name another place in TMPDIR",
         )?;
-        let lived = self.live(config, listener, &folder, &mut signals).await;
+        let lived = self
+            .live(config, listener, &folder, &mut signals, &mut hangups)
+            .await;
         let removed = folder.remove();
         let second = lived?;
         removed?;
@@ -123,6 +126,7 @@ impl Demo {
         listener: TcpListener,
         folder: &Folder,
         signals: &mut Signals,
+        hangups: &mut Hangups,
     ) -> anyhow::Result<Option<Signal>> {
         let address = listener.local_addr().context("cannot tell the address")?;
         let reached = reached(address);
@@ -148,7 +152,7 @@ impl Demo {
         let life = town.live(reached, &keys)?;
         let printed = self.print(folder, reached, written);
         let failed = match printed {
-            Ok(()) => self.wait(signals, &mut servers).await.err(),
+            Ok(()) => self.wait(signals, hangups, &mut servers).await.err(),
             // Whoever was to read it is not there any more.
             Err(error) => Some(error),
         };
@@ -160,8 +164,13 @@ impl Demo {
         }
     }
 
-    /// Until a signal, or the time is over.
-    async fn wait(&self, signals: &mut Signals, servers: &mut JoinSet<()>) -> anyhow::Result<()> {
+    /// Until a signal, or the time is over. That the terminal is closed is one too: nothing is to be read again here.
+    async fn wait(
+        &self,
+        signals: &mut Signals,
+        hangups: &mut Hangups,
+        servers: &mut JoinSet<()>,
+    ) -> anyhow::Result<()> {
         let over = async {
             match self.run_for {
                 Some(time) => tokio::time::sleep(time).await,
@@ -170,6 +179,7 @@ impl Demo {
         };
         tokio::select! {
             _ = signals.next() => Ok(()),
+            () = hangups.next() => Ok(()),
             () = over => Ok(()),
             Some(_) = servers.join_next() => {
                 anyhow::bail!("the accept loop ended; start again and see the log")

@@ -174,12 +174,15 @@ async fn it_ends_by_itself_and_heeds_its_variables() {
 }
 
 #[tokio::test]
-async fn ctrl_c_at_once_leaves_nothing_either() {
+async fn ctrl_c_at_once_and_a_closed_terminal_leave_nothing_either() {
     let place = tempfile::tempdir().expect("a directory");
-    let demo = Demo::start(place.path(), &[], &[]).await;
-    demo.signal("INT");
-    assert_eq!(demo.end().await, Some(0));
-    assert_eq!(place.path().read_dir().expect("a folder").count(), 0);
+    for signal in ["INT", "HUP"] {
+        let demo = Demo::start(place.path(), &[], &[]).await;
+        demo.signal(signal);
+        assert_eq!(demo.end().await, Some(0), "{signal}");
+        let left = place.path().read_dir().expect("a folder").count();
+        assert_eq!(left, 0, "{signal}");
+    }
 }
 
 #[tokio::test]
