@@ -109,6 +109,30 @@ fn help_pages_and_completions_know_every_command_and_flag() {
 }
 
 #[test]
+fn bash_completes_each_command_with_its_own_words() {
+    let script = String::from_utf8(completions::script(Shell::Bash)).expect("text");
+    for (name, command) in commands() {
+        let words: Vec<&str> = command.get_bin_name().unwrap_or(&name).split(' ').collect();
+        let label = words.join("__subcmd__").replace('-', "__subcmd__");
+        let (_, rest) = script
+            .split_once(&format!("\n        {label})\n"))
+            .unwrap_or_else(|| panic!("no {label}"));
+        let (_, rest) = rest.split_once("opts=\"").expect("words");
+        let (words, _) = rest.split_once('"').expect("an end");
+        let words: Vec<&str> = words.split(' ').collect();
+        let flags = command.get_arguments().filter_map(clap::Arg::get_long);
+        let mut wanted: Vec<String> = flags.map(|flag| format!("--{flag}")).collect();
+        wanted.extend(page::inner(&command).map(|inner| inner.get_name().to_owned()));
+        for wanted in wanted {
+            assert!(
+                words.contains(&wanted.as_str()),
+                "{name}: {wanted} is not in {words:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn every_page_has_its_sections_and_keeps_the_lines_of_examples() {
     for (name, command) in commands() {
         let page = &made()[&format!("{name}.1")];
