@@ -188,26 +188,30 @@ impl Demo {
     }
 
     fn print(&self, folder: &Folder, at: SocketAddr, written: Written) -> anyhow::Result<()> {
-        let url = format!("http://{at}");
-        let shown = |path: PathBuf| path.display().to_string();
-        let (key, sign_in) = (shown(folder.admin_key()), shown(folder.sign_in()));
-        let open = Open {
-            docs: format!("{url}/docs"),
-            dashboard: format!("lastseen tui --url {url} --token-file {key}"),
-            admin_key_file: key,
-            username: GUEST,
-            sign_in_file: sign_in,
-            folder: folder.path().display().to_string(),
-            database: shown(folder.database()),
-            users: self.settings.users,
-            history: written,
-            day: humantime::format_duration(self.settings.day()).to_string(),
-            url,
-        };
+        let open = self.open(folder, at, written);
         if self.json {
             return output::print_json(&open);
         }
         output::print(open.to_text())
+    }
+
+    fn open(&self, folder: &Folder, at: SocketAddr, history: Written) -> Open {
+        let url = format!("http://{at}");
+        let shown = |path: PathBuf| path.display().to_string();
+        let key = shown(folder.admin_key());
+        Open {
+            docs: format!("{url}/docs"),
+            dashboard: format!("lastseen tui --url {url} --token-file {key}"),
+            admin_key_file: key,
+            username: GUEST,
+            sign_in_file: shown(folder.sign_in()),
+            folder: folder.path().display().to_string(),
+            database: shown(folder.database()),
+            users: self.settings.users,
+            history,
+            day: humantime::format_duration(self.settings.day()).to_string(),
+            url,
+        }
     }
 }
 
@@ -302,5 +306,83 @@ fn own(config: Config, folder: &Folder, keys: &Keys, reached: SocketAddr) -> Con
         country_header: COUNTRY_HEADER.parse().ok(),
         geoip: None,
         ..config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_every_address_is_reached_on_this_machine() {
+        for (listens, at) in [
+            ("0.0.0.0:80", "127.0.0.1:80"),
+            ("[::]:80", "[::1]:80"),
+            ("192.0.2.1:80", "192.0.2.1:80"),
+        ] {
+            let address = listens.parse().expect("an address");
+            assert_eq!(reached(address).to_string(), at);
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_settings_leads_to_another_database_or_key() {
+        let folder = Folder::new().expect("a folder");
+        let keys = folder.keys().expect("keys");
+        let theirs = Config {
+            database: "theirs.db".into(),
+            jwks_file: Some("theirs.json".into()),
+            tls_cert: Some("theirs.pem".into()),
+            audience: config::Audience::None,
+            ..Config::defaults()
+        };
+        let at = "127.0.0.1:80".parse().expect("an address");
+        let ours = own(theirs, &folder, &keys, at);
+        assert_eq!(ours.database, folder.database());
+        assert_eq!((ours.jwks_file, ours.tls_cert), (None, None));
+        assert!(ours.jwt_secret.is_some() && ours.country_header.is_some());
+        // What a demo has no wish of its own about stays.
+        assert_eq!(ours.audience, config::Audience::None);
+        folder.remove().expect("removed");
+    }
+
+    #[test]
+    fn what_is_printed_names_files_and_no_secret() {
+        let folder = Folder::new().expect("a folder");
+        let keys = folder.keys().expect("keys");
+        let demo = Demo {
+            settings: Settings {
+                users: USERS,
+                seed: SEED,
+                speed: SPEED,
+            },
+            run_for: None,
+            json: false,
+        };
+        let written = Written {
+            sessions: 1,
+            activities: 2,
+        };
+        let open = demo.open(
+            &folder,
+            "127.0.0.1:80".parse().expect("an address"),
+            written,
+        );
+        let json = serde_json::to_string(&open).expect("JSON");
+        for text in [open.to_text(), json] {
+            assert!(text.contains("lastseen tui --url http://127.0.0.1:80 --token-file "));
+            assert!(
+                text.contains("admin.key") && text.contains("demo.json"),
+                "{text}"
+            );
+            for secret in [
+                keys.admin.expose(),
+                keys.password.expose(),
+                keys.jwt.expose(),
+            ] {
+                assert!(!text.contains(secret));
+            }
+        }
+        folder.remove().expect("removed");
     }
 }

@@ -228,12 +228,11 @@ fn environment(command: &Command, after: &After) -> Roff {
         }
     }
     let mut roff = Roff::new();
-    let has_database = has_database(command);
-    if named.is_empty() && !has_database {
+    if named.is_empty() {
         return roff;
     }
     roff.control("SH", ["ENVIRONMENT"]);
-    if has_database {
+    if named.contains_key("LASTSEEN_CONFIG") {
         roff.text([roman(
             "Variables beat the config file, and flags beat variables. An empty LASTSEEN_CONFIG is none.",
         )]);
@@ -241,7 +240,14 @@ fn environment(command: &Command, after: &After) -> Roff {
     for (variable, body) in named {
         item(&mut roff, bold(variable), body);
     }
-    if has_database {
+    if name(command) == "lastseen-demo" {
+        item(
+            &mut roff,
+            bold("TMPDIR"),
+            "Where the temporary folder is made; /tmp where it is not set.",
+        );
+    }
+    if has_database(command) {
         item(
             &mut roff,
             bold("NO_COLOR"),
