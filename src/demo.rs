@@ -20,6 +20,7 @@ use crate::auth::password;
 use crate::model::{Clock, KeyRole, ProfileFields, Role, Secret, Timestamp, UserId, Username};
 use crate::store::{CatchUp, Durability, FollowUpsert, NewUser, Options, Store};
 use anyhow::{Context as _, bail};
+use futures_util::future::try_join_all;
 use people::Person;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -31,6 +32,9 @@ pub const GUEST: &str = "demo";
 
 /// In this header the people name their country, as a proxy before a real server would.
 pub const COUNTRY_HEADER: &str = "x-demo-country";
+
+/// People who are written to the database at once.
+const TOGETHER: usize = 200;
 
 /// What a town is made of.
 #[derive(Clone, Copy, Debug)]
@@ -119,15 +123,14 @@ impl Town {
             created_at: made_at,
         };
         let mut ids: Vec<UserId> = Vec::with_capacity(self.people.len());
-        for person in &self.people {
-            let external = Some(person.external_id());
-            let user = new(
-                &person.name,
-                &person.display_name,
-                external,
-                person.has_password,
-            );
-            ids.push(store.create_user(user).await?);
+        // Many at a time, so that they share a transaction.
+        for some in self.people.chunks(TOGETHER) {
+            let made = some.iter().map(|person| {
+                let external = Some(person.external_id());
+                let name = &person.display_name;
+                store.create_user(new(&person.name, name, external, person.has_password))
+            });
+            ids.extend(try_join_all(made).await?);
         }
         let guest = Username::new(GUEST).context("the guest has no name")?;
         store.create_user(new(&guest, "You", None, true)).await?;
