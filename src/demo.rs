@@ -87,11 +87,11 @@ impl Town {
     ) -> anyhow::Result<Written> {
         let password = keys.password.clone();
         let hashing = tokio::task::spawn_blocking(move || password::hash(password.expose()));
+        // Not in bulk, which would be a transaction for each person.
         let options = Options {
             create: true,
             migrate: true,
             mark_changes: false,
-            is_bulk: true,
             durability: Durability::Normal,
             ..Options::default()
         };
