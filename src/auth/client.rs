@@ -10,6 +10,7 @@ use http::header::{FORWARDED, HeaderName, USER_AGENT};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use woothee::parser::Parser;
 
 mod forwarded;
 
@@ -152,24 +153,26 @@ fn device_header(headers: &HeaderMap) -> Option<DeviceType> {
     text.trim().to_ascii_lowercase().parse().ok()
 }
 
-/// By the first rule that fits: `iPhone`, `iPad`, `iPod`, `iOS` or Apple's own HTTP stack (`CFNetwork`) is ios;
-/// `Android`, `okhttp` or `Dalvik` is android; else `Mozilla/`, as all browsers say, is web. A browser on a telephone
-/// counts as the telephone: it is the device that is asked for. Anything else (scripts, servers) is unknown.
+/// What woothee's list knows of browsers and their systems, and before it what it does not know: the HTTP stacks that
+/// native apps bring. `CFNetwork` or a bare `iOS` is ios, `okhttp` or `Dalvik` is android. A browser on a telephone counts
+/// as the telephone: it is the device that is asked for. Any other browser, or whatever says `Mozilla/` as all of them do,
+/// is web; crawlers, scripts and servers are unknown.
 pub fn device_of_user_agent(user_agent: &str) -> Option<DeviceType> {
     let lower = user_agent.to_ascii_lowercase();
     let any = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    // Windows Phone says "Android" and "iPhone" too, to be served the small pages.
-    if any(&["windows phone"]) {
-        return Some(DeviceType::Web);
+    if any(&["cfnetwork", " ios ", "(ios"]) {
+        return Some(DeviceType::Ios);
     }
-    if any(&["iphone", "ipad", "ipod", "cfnetwork", " ios ", "(ios"]) {
-        Some(DeviceType::Ios)
-    } else if any(&["android", "okhttp", "dalvik"]) {
-        Some(DeviceType::Android)
-    } else if any(&["mozilla/"]) {
-        Some(DeviceType::Web)
-    } else {
-        None
+    if any(&["okhttp", "dalvik"]) {
+        return Some(DeviceType::Android);
+    }
+    let known = Parser::new().parse(user_agent).unwrap_or_default();
+    match (known.os, known.category) {
+        (_, "crawler") => None,
+        ("iPhone" | "iPad" | "iPod" | "iOS", _) => Some(DeviceType::Ios),
+        ("Android", _) => Some(DeviceType::Android),
+        (_, "pc" | "smartphone" | "mobilephone" | "appliance") => Some(DeviceType::Web),
+        _ => lower.starts_with("mozilla/").then_some(DeviceType::Web),
     }
 }
 

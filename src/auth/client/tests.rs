@@ -232,6 +232,22 @@ fn user_agents() {
             "Mozilla/5.0 (Mobile; Windows Phone 8.1; Android 4.0; like iPhone OS 7_0_3)",
             Some(Web),
         ),
+        (
+            "Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/126.0.6478.54 Mobile/15E148 Safari/604.1",
+            Some(Ios),
+        ),
+        (
+            "Mozilla/5.0 (Android 14; Mobile; rv:127.0) Gecko/127.0 Firefox/127.0",
+            Some(Android),
+        ),
+        (
+            "Opera/9.80 (X11; Linux x86_64) Presto/2.12.388 Version/12.16",
+            Some(Web),
+        ),
+        (
+            "Mozilla/5.0 (Linux; Android 6.0.1; Nexus 5X) AppleWebKit/537.36 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+            None,
+        ),
         ("curl/8.5.0", None),
         ("Dart/3.4 (dart:io)", None),
         ("", None),
