@@ -15,7 +15,7 @@ CREATE TABLE users (
     email TEXT COLLATE NOCASE UNIQUE,
     password_hash TEXT,
     role TEXT NOT NULL DEFAULT 'user' CHECK (role IN ('user', 'admin')),
-    activity_status TEXT NOT NULL DEFAULT 'everyone' CHECK (activity_status IN ('everyone', 'contacts', 'nobody')),
+    activity_status TEXT NOT NULL DEFAULT 'everyone' CHECK (activity_status = 'everyone' OR activity_status = 'contacts' OR activity_status = 'nobody'),
     is_online INTEGER NOT NULL DEFAULT 0 CHECK (is_online IN (0, 1)),
     last_seen INTEGER,
     last_login_at INTEGER,

@@ -17,14 +17,14 @@ CREATE TABLE sessions (
     user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     boot_id INTEGER REFERENCES boots (id),
     device_id TEXT,
-    device_type TEXT CHECK (device_type IN ('ios', 'android', 'web')),
+    device_type TEXT CHECK (device_type = 'ios' OR device_type = 'android' OR device_type = 'web'),
     ip_address TEXT,
     country_code TEXT,
     user_agent TEXT,
     started_at INTEGER NOT NULL,
     -- Empty while it is open.
     ended_at INTEGER,
-    end_reason TEXT CHECK (end_reason IN ('client', 'lost', 'signout', 'revoked', 'shutdown', 'crash')),
+    end_reason TEXT CHECK (end_reason = 'client' OR end_reason = 'lost' OR end_reason = 'signout' OR end_reason = 'revoked' OR end_reason = 'shutdown' OR end_reason = 'crash'),
     CHECK ((ended_at IS NULL) = (end_reason IS NULL))
 ) STRICT;
 

@@ -7,7 +7,7 @@ CREATE TABLE sign_ins (
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     last_used_at INTEGER NOT NULL,
-    device_type TEXT CHECK (device_type IN ('ios', 'android', 'web')),
+    device_type TEXT CHECK (device_type = 'ios' OR device_type = 'android' OR device_type = 'web'),
     ip_address TEXT,
     country_code TEXT,
     user_agent TEXT

@@ -11,7 +11,8 @@ CREATE TABLE user_activity_logs (
     -- A JSON object.
     metadata TEXT,
     ip_address TEXT,
-    device_type TEXT CHECK (device_type IN ('ios', 'android', 'web')),
+    -- Not IN: of more than two words SQLite would make a table for each row that is written.
+    device_type TEXT CHECK (device_type = 'ios' OR device_type = 'android' OR device_type = 'web'),
     country_code TEXT,
     region TEXT,
     timestamp INTEGER NOT NULL CHECK (timestamp >= 0)
