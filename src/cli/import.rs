@@ -17,13 +17,13 @@ mod text;
 use super::database::{self, Access, with_store};
 use super::{output, usage};
 use crate::config::Config;
-use crate::store::{ImportSource, Lock, Store, UpsertCounts};
+use crate::store::{ImportSource, Lock, Store, StoreError, StretchRows, UpsertCounts};
 use activities::ActivityRow;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use history::Reading;
 use report::Report;
-use rows::{Follow, Row, Rules, UserRow};
+use rows::{Follow, Row, Rules, Stretch, UserRow};
 use sessions::EndedSession;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -105,7 +105,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (input, size_bytes) = open_input(&arguments.file)?;
     let records = Records::new(BufReader::with_capacity(1 << 16, input), format);
     let mut report = Report::new(size_bytes);
-    let result = import_kind(&config, arguments, records, &mut report);
+    let result = import_kind(&config, arguments, records, &mut report, None);
     report.end_bar();
     // Also after a failure: what was written stays, and how much that is must be known.
     if result.is_ok() || report.read > 0 {
@@ -141,12 +141,13 @@ fn import_kind(
     arguments: &Arguments,
     records: Records<impl std::io::BufRead>,
     report: &mut Report,
+    batch_rows: Option<usize>,
 ) -> anyhow::Result<()> {
     match arguments.kind {
-        Kind::Users => import::<UserRow>(config, arguments, records, report),
-        Kind::Follows => import::<Follow>(config, arguments, records, report),
-        Kind::Activities => import::<ActivityRow>(config, arguments, records, report),
-        Kind::Sessions => import::<EndedSession>(config, arguments, records, report),
+        Kind::Users => import::<UserRow>(config, arguments, records, report, batch_rows),
+        Kind::Follows => import::<Follow>(config, arguments, records, report, batch_rows),
+        Kind::Activities => import::<ActivityRow>(config, arguments, records, report, batch_rows),
+        Kind::Sessions => import::<EndedSession>(config, arguments, records, report, batch_rows),
     }
 }
 
@@ -169,15 +170,17 @@ pub(super) fn import_text(
     };
     let mut report = Report::new(None);
     let records = Records::new(text, format);
-    let result = import_kind(config, &arguments, records, &mut report);
+    let result = import_kind(config, &arguments, records, &mut report, None);
     (result, report.to_json())
 }
 
+/// `batch_rows` stands for the size of a batch where no server runs.
 fn import<R: Row>(
     config: &Config,
     arguments: &Arguments,
     mut records: Records<impl std::io::BufRead>,
     report: &mut Report,
+    batch_rows: Option<usize>,
 ) -> anyhow::Result<()> {
     let columns = records
         .columns(R::COLUMNS, R::REQUIRED)
@@ -203,15 +206,19 @@ fn import<R: Row>(
                 skip: arguments.on_error == OnError::Skip,
                 database: config.database.clone(),
             },
-            batch_rows: if lock.is_some() {
-                R::ROWS_ALONE
-            } else {
-                BATCH_ROWS
+            batch_rows: match (lock.is_some(), batch_rows) {
+                (true, Some(rows)) => rows,
+                (true, None) => R::ROWS_ALONE,
+                (false, _) => BATCH_ROWS,
             },
+            is_alone: lock.is_some(),
+            stretch: None,
             reading: Reading::new(config),
             report: &mut *report,
         };
         let outcome = import.all::<R>(&mut records, &columns).await;
+        // Also where it stopped: what was read before stays. When it was lost, this tells why.
+        import.end_stretch().await?;
         let finished = R::finish(store, &import.reading).await;
         let outcome = outcome?;
         finished.map_err(|error| database::explain(error, &config.database))?;
@@ -261,6 +268,10 @@ struct Finished {
 struct Import<'a> {
     target: Target,
     batch_rows: usize,
+    /// No server runs.
+    is_alone: bool,
+    /// What the batches are a part of.
+    stretch: Option<Stretch>,
     reading: Reading,
     report: &'a mut Report,
 }
@@ -301,9 +312,11 @@ impl Import<'_> {
                 if self.report_written(writing.take()).await? == Outcome::Stopped {
                     return Ok(Outcome::Stopped);
                 }
-                let target = self.target.clone();
+                self.steer::<R>(batch.rows.len() as u64, batch.position_bytes)
+                    .await?;
+                let (target, rows) = (self.target.clone(), self.stretch_rows());
                 let batch = std::mem::take(&mut batch);
-                writing = Some(tokio::spawn(async move { target.write(batch).await }));
+                writing = Some(tokio::spawn(async move { target.write(batch, rows).await }));
             }
         }
         if self.report_written(writing).await? == Outcome::Stopped {
@@ -313,8 +326,44 @@ impl Import<'_> {
             self.report.bad_line(line, &why);
             return Ok(Outcome::Stopped);
         }
-        let finished = self.target.write(batch).await?;
+        let finished = self.target.write(batch, self.stretch_rows()).await?;
         Ok(self.report(finished))
+    }
+
+    fn stretch_rows(&self) -> Option<StretchRows> {
+        self.stretch
+            .as_ref()
+            .map(|stretch| stretch.activities.rows())
+    }
+
+    /// Before a batch of so many rows: ends the stretch if it is full, and begins one where that is of use.
+    async fn steer<R: Row>(&mut self, rows: u64, position_bytes: u64) -> anyhow::Result<()> {
+        if !self.is_alone {
+            return Ok(());
+        }
+        if let Some(stretch) = &mut self.stretch {
+            if let Some(room) = stretch.room.checked_sub(rows) {
+                stretch.room = room;
+                return Ok(());
+            }
+            self.end_stretch().await?;
+        }
+        let expected = rows + self.report.expected(position_bytes);
+        let begun = R::begin_stretch(&self.target.store, self.target.rules, expected).await;
+        self.stretch = begun.map_err(|error| self.target.explain(error))?;
+        Ok(())
+    }
+
+    /// Builds the indexes and commits; only then do its rows count.
+    async fn end_stretch(&mut self) -> anyhow::Result<()> {
+        if let Some(stretch) = self.stretch.take() {
+            self.report.say("building indexes");
+            let finished = stretch.activities.finish().await;
+            self.report.say("");
+            finished.map_err(|error| self.target.explain(error))?;
+            self.report.count(stretch.counts);
+        }
+        Ok(())
     }
 
     async fn report_written(&mut self, writing: Option<Writing>) -> anyhow::Result<Outcome> {
@@ -328,7 +377,10 @@ impl Import<'_> {
     }
 
     fn report(&mut self, finished: Finished) -> Outcome {
-        self.report.count(finished.counts);
+        match &mut self.stretch {
+            Some(stretch) => stretch.counts.add(finished.counts),
+            None => self.report.count(finished.counts),
+        }
         for (line, why) in &finished.bad {
             self.report.bad_line(*line, why);
         }
@@ -347,8 +399,16 @@ struct Target {
 }
 
 impl Target {
+    fn explain(&self, error: StoreError) -> anyhow::Error {
+        database::explain(error, &self.database)
+    }
+
     /// Writes the rows; with `skip` as often as there are bad rows left, which the store names all at once.
-    async fn write<R: Row>(&self, mut batch: Batch<R>) -> anyhow::Result<Finished> {
+    async fn write<R: Row>(
+        &self,
+        mut batch: Batch<R>,
+        stretch: Option<StretchRows>,
+    ) -> anyhow::Result<Finished> {
         let mut finished = Finished {
             outcome: Outcome::Done,
             counts: UpsertCounts::default(),
@@ -360,8 +420,16 @@ impl Target {
             // Only where some may be left out are they needed again.
             let again = self.skip.then(|| batch.rows.clone());
             let rows = batch.rows.drain(..).map(|(_, row)| row).collect();
-            let written = R::write(&self.store, rows, self.rules).await;
-            let written = written.map_err(|error| database::explain(error, &self.database))?;
+            let written = match &stretch {
+                Some(stretch) => {
+                    let written = R::write_in(stretch, rows).await;
+                    written.context("the transaction was lost")?
+                }
+                None => {
+                    let written = R::write(&self.store, rows, self.rules).await;
+                    written.map_err(|error| self.explain(error))?
+                }
+            };
             let bad = match written {
                 Ok(counts) => {
                     finished.counts = counts;

@@ -2,8 +2,11 @@
 //! them for users and counts.
 
 use super::sqlite::{imports, ordinals};
-use super::{Result, Store, UpsertCounts};
+use super::{Result, Store, StoreError, UpsertCounts};
 use crate::model::*;
+use std::cell::RefCell;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 /// Whose a row is, as the file says it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,7 +84,86 @@ impl Ordinals {
     }
 }
 
+/// Activities in one large transaction, whose indexes are built once at its end: for more rows than the log has, where
+/// nobody else writes meanwhile. Nothing of it is there before [`Self::finish`] has returned, and nothing at all when
+/// that is never called.
+#[derive(Debug)]
+pub struct ActivityStretch {
+    rows: StretchRows,
+    written: JoinHandle<Result<()>>,
+}
+
+/// The way into a stretch.
+#[derive(Clone, Debug)]
+pub struct StretchRows(mpsc::Sender<Step>);
+
+#[derive(Debug)]
+enum Step {
+    Rows(Vec<ActivityImport>, oneshot::Sender<Imported>),
+    Finish,
+}
+
+impl StretchRows {
+    /// Writes all rows, or none when one is bad. `None` when the transaction is lost; [`ActivityStretch::finish`] says
+    /// why.
+    pub async fn import(&self, rows: Vec<ActivityImport>) -> Option<Imported> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Step::Rows(rows, answer)).await.ok()?;
+        answered.await.ok()
+    }
+}
+
+impl ActivityStretch {
+    /// Where its rows go.
+    pub fn rows(&self) -> StretchRows {
+        self.rows.clone()
+    }
+
+    /// Builds the indexes and commits.
+    ///
+    /// # Errors
+    /// When the transaction is lost: then nothing was written.
+    pub async fn finish(self) -> Result<()> {
+        // Where nobody takes it, the transaction is lost and its error below.
+        let _ = self.rows.0.send(Step::Finish).await;
+        let written = self.written.await;
+        written.unwrap_or(Err(StoreError::Panicked(STRETCH)))
+    }
+}
+
+const STRETCH: &str = "importing many activities";
+
 impl Store {
+    /// Begins a stretch of activities, for which no other write of this store gets its turn.
+    pub fn import_many_activities(&self, source: ImportSource) -> ActivityStretch {
+        let (steps, mut taken) = mpsc::channel(1);
+        let store = self.0.clone();
+        let written = tokio::spawn(async move {
+            let write = store.write(STRETCH, move |c| {
+                let answer = RefCell::new(None);
+                let next = || match taken.blocking_recv() {
+                    Some(Step::Rows(rows, to)) => {
+                        answer.replace(Some(to));
+                        Ok(Some(rows))
+                    }
+                    Some(Step::Finish) => Ok(None),
+                    None => Err(StoreError::Unavailable("the import was given up".into()).into()),
+                };
+                let written = |imported| {
+                    if let Some(to) = answer.take() {
+                        // Whoever has gone does not finish either.
+                        let _ = to.send(imported);
+                    }
+                };
+                imports::activities_unindexed(c, source, next, written)
+            });
+            write.await
+        });
+        ActivityStretch {
+            rows: StretchRows(steps),
+            written,
+        }
+    }
     /// Writes all rows, or none when one is bad. A row whose id is there already is unchanged.
     pub async fn import_activities(
         &self,

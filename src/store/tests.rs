@@ -4,6 +4,7 @@ mod activities;
 mod analytics;
 mod exports;
 mod files;
+mod imports;
 mod messages;
 mod own;
 mod people;

@@ -267,6 +267,15 @@ pub struct UpsertCounts {
     pub unchanged: usize,
 }
 
+impl UpsertCounts {
+    /// Takes in those of another batch.
+    pub fn add(&mut self, more: Self) {
+        self.inserted += more.inserted;
+        self.updated += more.updated;
+        self.unchanged += more.unchanged;
+    }
+}
+
 /// Whom to look up.
 #[derive(Clone, Debug)]
 pub enum PeopleRef {

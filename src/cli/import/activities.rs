@@ -1,15 +1,21 @@
 //! Rows of the activity log.
 
 use super::history::{self, Reading, Scalar};
-use super::rows::{Row, Rules, Written, from_json};
+use super::rows::{Row, Rules, Stretch, Written, from_json};
 use super::text::{Columns, Record};
 use crate::activity::{actions, items};
 use crate::export;
 use crate::model::{Activity, ActivityId, FieldError, LoggedActivity, UserId};
-use crate::store::{self, ActivityImport, CatchUp, Store};
+use crate::store::{
+    self, ActivityFilter, ActivityImport, ActivityPlace, CatchUp, Store, StretchRows, UpsertCounts,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+
+/// Rows in one stretch, unless there are more already: what is interrupted has to be imported again, and until it ends
+/// takes up room beside the database.
+const MIN_STRETCH_ROWS: u64 = 8_000_000;
 
 /// An activity.
 #[derive(Clone)]
@@ -84,6 +90,28 @@ impl Row for ActivityRow {
     async fn write(store: &Store, rows: Vec<Self>, rules: Rules) -> store::Result<Written> {
         let rows = rows.into_iter().map(|row| row.0).collect();
         store.import_activities(rows, rules.source).await
+    }
+
+    async fn begin_stretch(
+        store: &Store,
+        rules: Rules,
+        expected: u64,
+    ) -> store::Result<Option<Stretch>> {
+        let filter = ActivityFilter::default();
+        let page = store.activities(filter, ActivityPlace::Offset(0), 1, true);
+        let there = page.await?.total.unwrap_or_default();
+        let there = u64::try_from(there).unwrap_or_default();
+        // All indexes are built anew, for the rows that are there as well.
+        Ok((expected >= there).then(|| Stretch {
+            activities: store.import_many_activities(rules.source),
+            room: there.max(MIN_STRETCH_ROWS),
+            counts: UpsertCounts::default(),
+        }))
+    }
+
+    async fn write_in(stretch: &StretchRows, rows: Vec<Self>) -> Option<Written> {
+        let rows = rows.into_iter().map(|row| row.0).collect();
+        stretch.import(rows).await
     }
 
     async fn finish(store: &Store, reading: &Reading) -> store::Result<()> {

@@ -4,6 +4,7 @@ use super::output;
 use crate::store::UpsertCounts;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::Write as _;
+use std::num::NonZeroU64;
 
 /// Bad lines kept for the JSON report; all of them are counted and shown on standard error.
 const MAX_ERRORS_KEPT: usize = 1_000;
@@ -24,8 +25,8 @@ impl Report {
         let target = ProgressDrawTarget::stderr();
         let bar = ProgressBar::with_draw_target(size_bytes, target);
         let template = match size_bytes {
-            Some(_) => "{bar:40} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left",
-            None => "{spinner} {bytes} {bytes_per_sec}",
+            Some(_) => "{bar:40} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left {msg}",
+            None => "{spinner} {bytes} {bytes_per_sec} {msg}",
         };
         let style = ProgressStyle::with_template(template);
         let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -39,9 +40,24 @@ impl Report {
     }
 
     pub(super) fn count(&mut self, counts: UpsertCounts) {
-        self.counts.inserted += counts.inserted;
-        self.counts.updated += counts.updated;
-        self.counts.unchanged += counts.unchanged;
+        self.counts.add(counts);
+    }
+
+    /// About how many records are still to come. Where the size is not known, as many again.
+    pub(super) fn expected(&self, position_bytes: u64) -> u64 {
+        match self.bar.length().zip(NonZeroU64::new(position_bytes)) {
+            Some((size_bytes, position_bytes)) => {
+                let left_bytes = u128::from(size_bytes.saturating_sub(position_bytes.get()));
+                let left = u128::from(self.read) * left_bytes / u128::from(position_bytes.get());
+                u64::try_from(left).unwrap_or(u64::MAX)
+            }
+            None => self.read,
+        }
+    }
+
+    /// What it is doing beside reading.
+    pub(super) fn say(&self, what: &'static str) {
+        self.bar.set_message(what);
     }
 
     pub(super) fn at(&self, position_bytes: u64) {

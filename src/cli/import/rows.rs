@@ -6,7 +6,8 @@ use super::text::{Columns, Record};
 use crate::export;
 use crate::model::{Clock, FieldError, ProfileFields, User, UserId, Username, validate};
 use crate::store::{
-    self, FollowNames, FollowUpsert, ImportSource, Store, UpsertCounts, UpsertRules, UserUpsert,
+    self, ActivityStretch, FollowNames, FollowUpsert, ImportSource, Store, StretchRows,
+    UpsertCounts, UpsertRules, UserUpsert,
 };
 use serde::Deserialize;
 
@@ -21,6 +22,15 @@ pub(super) struct Rules {
 
 /// What a batch came to: counts, or the bad rows by index.
 pub(super) type Written = Result<UpsertCounts, Vec<(usize, FieldError)>>;
+
+/// Many rows in one transaction.
+pub(super) struct Stretch {
+    pub(super) activities: ActivityStretch,
+    /// How many rows it may still take.
+    pub(super) room: u64,
+    /// What its batches came to, which is nothing before its end.
+    pub(super) counts: UpsertCounts,
+}
 
 /// A kind of row.
 pub(super) trait Row: Clone + Send + 'static {
@@ -41,6 +51,24 @@ pub(super) trait Row: Clone + Send + 'static {
         rows: Vec<Self>,
         rules: Rules,
     ) -> impl Future<Output = store::Result<Written>> + Send;
+
+    /// Begins to write many rows in one transaction, where that is faster for this kind of row. `expected` is about how
+    /// many there are still to come.
+    fn begin_stretch(
+        _store: &Store,
+        _rules: Rules,
+        _expected: u64,
+    ) -> impl Future<Output = store::Result<Option<Stretch>>> {
+        async { Ok(None) }
+    }
+
+    /// Writes all rows or none as a part of it; `None` when the transaction is lost.
+    fn write_in(
+        _stretch: &StretchRows,
+        _rows: Vec<Self>,
+    ) -> impl Future<Output = Option<Written>> + Send {
+        async { None }
+    }
 
     /// What remains to be done after the last row, also when the import stopped before the end of the file.
     fn finish(_store: &Store, _reading: &Reading) -> impl Future<Output = store::Result<()>> {

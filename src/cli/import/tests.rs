@@ -11,12 +11,14 @@ struct Command {
 /// A file to import, beside a database of its own.
 struct Bench {
     directory: tempfile::TempDir,
+    batch_rows: Option<usize>,
 }
 
 impl Bench {
     fn new() -> Self {
         Self {
             directory: tempfile::tempdir().expect("a directory"),
+            batch_rows: None,
         }
     }
 
@@ -62,7 +64,7 @@ impl Bench {
         let format = Format::of(&arguments.file).expect("by its name");
         let records = Records::new(text, format);
         let mut report = Report::new(None);
-        let result = import_kind(&config, &arguments, records, &mut report);
+        let result = import_kind(&config, &arguments, records, &mut report, self.batch_rows);
         (result.is_ok(), report.to_json())
     }
 
@@ -232,6 +234,29 @@ fn activities_keep_their_repeats_and_are_imported_once() {
     let millis = |at: Option<crate::model::Timestamp>| at.map(|at| at.as_millis());
     assert_eq!(millis(ann.last_login_at), Some(1_082_040_961_000));
     assert_eq!(millis(ann.last_active_at), Some(1_082_040_961_500));
+}
+
+#[test]
+fn a_stretch_stops_and_skips_as_batches_do() {
+    let mut bench = Bench::new();
+    bench.import("users", "u.csv", USERS, &[]);
+    bench.batch_rows = Some(10);
+    let line = |n: u64| format!("ann,login,{}\n", 1_082_040_961 + n);
+    let mut text = "username,action,timestamp\n".to_owned();
+    text.extend((0..44).map(line));
+    let good = text.len();
+    text += "zoe,login,1082041961\n";
+    text.extend((44..95).map(line));
+    // The batch with the bad line is not written, and those before it stay.
+    let stopped = bench.import("activities", "a.csv", text.as_bytes(), &[]);
+    assert_eq!(stopped, (false, [60, 40, 0, 1], vec![46]));
+    assert_eq!(bench.activities().len(), 40);
+    let skipped = bench.import("activities", "a.csv", text.as_bytes(), &["--on-error=skip"]);
+    assert_eq!(skipped, (true, [96, 55, 40, 1], vec![46]));
+    // A few more for a log of many do not build its indexes anew.
+    let few = bench.import("activities", "a.csv", &text.as_bytes()[..good], &[]);
+    assert_eq!(few, (true, [44, 0, 44, 0], vec![]));
+    assert_eq!(bench.activities().len(), 95);
 }
 
 #[test]

@@ -2,14 +2,14 @@
 
 use super::analytics::LENGTHS_MS;
 use super::prune::Gone;
-use super::rollups::{DAY_MS, QUARTER_MS};
+use super::rollups::{Counts, DAY_MS, QUARTER_MS};
 use super::{Fault, activities as log, analytics, rollups};
 use crate::model::*;
 use crate::store::{
     ActivityImport, CatchUp, ImportSource, Imported, SessionImport, UpsertCounts, UserKey,
 };
 use rusqlite::{Connection, OptionalExtension, named_params};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 const BY_ID: &str = "SELECT id FROM users WHERE id = ?1";
 const BY_NAME: &str = "SELECT id FROM users WHERE username = ?1";
@@ -117,11 +117,24 @@ fn gone_sessions(
     Ok(bad)
 }
 
-/// Inserts in the order of the ids, in which the table and the indexes that are in order of time only grow.
 pub fn activities(
     connection: &Connection,
     rows: Vec<ActivityImport>,
     source: ImportSource,
+) -> Result<Imported, Fault> {
+    let mut added = Counts::default();
+    let imported = add_activities(connection, rows, source, &mut added)?;
+    let with_many = added.write(connection, source)?;
+    rollups::begin(connection, with_many)?;
+    Ok(imported)
+}
+
+/// Inserts in the order of the ids, in which the table and the indexes that are in order of time only grow.
+fn add_activities(
+    connection: &Connection,
+    rows: Vec<ActivityImport>,
+    source: ImportSource,
+    added: &mut Counts,
 ) -> Result<Imported, Fault> {
     let keys = rows.iter().map(|row| &row.user);
     let gone = || gone_activities(connection, &rows);
@@ -135,11 +148,49 @@ pub fn activities(
     }
     rows.sort_unstable_by_key(|row| row.id);
     let written = log::insert(connection, &rows, |_| Ok(true))?;
-    match source {
-        ImportSource::Elsewhere => rollups::add(connection, written.iter().copied())?,
-        ImportSource::Archive => rollups::restore(connection, written.iter().copied())?,
+    for row in &written {
+        added.add(connection, row)?;
     }
     Ok(Ok(counts(rows.len(), written.len())))
+}
+
+const INDEXES: &str = "SELECT name, sql FROM sqlite_schema \
+     WHERE type = 'index' AND tbl_name = 'user_activity_logs' AND sql IS NOT NULL";
+
+/// Numbers that are kept in memory before they are written, some 50 bytes each.
+const MAX_COUNTS: usize = 2_000_000;
+
+/// Imports batch after batch without the log's secondary indexes, and builds those at the end: sorted once, they cost
+/// a fraction of as many insertions at random places. All of it is of the transaction around this call, so nobody else
+/// ever sees the log without them.
+///
+/// `next` gives the next batch, `None` at the end; `written` takes what came of it.
+pub fn activities_unindexed(
+    connection: &Connection,
+    source: ImportSource,
+    mut next: impl FnMut() -> Result<Option<Vec<ActivityImport>>, Fault>,
+    mut written: impl FnMut(Imported),
+) -> Result<(), Fault> {
+    let indexes = connection
+        .prepare(INDEXES)?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<Vec<(String, String)>, _>>()?;
+    for (name, _) in &indexes {
+        connection.execute_batch(&format!("DROP INDEX {name}"))?;
+    }
+    let (mut added, mut with_many) = (Counts::default(), BTreeSet::new());
+    while let Some(rows) = next()? {
+        written(add_activities(connection, rows, source, &mut added)?);
+        if added.size() > MAX_COUNTS {
+            with_many.extend(added.write(connection, source)?);
+        }
+    }
+    with_many.extend(added.write(connection, source)?);
+    for (_, sql) in &indexes {
+        connection.execute_batch(sql)?;
+    }
+    // Which reads the rows by user.
+    rollups::begin(connection, with_many)
 }
 
 fn counts(rows: usize, inserted: usize) -> UpsertCounts {

@@ -78,7 +78,7 @@ pub(super) fn open(path: &Path, options: &Options) -> Result<Opened> {
             open_up_beside(path);
             prepare(&mut connection, is_new).map_err(|error| located(path, error))?;
             set_up_writer(&connection, options.durability)
-                .and_then(|()| give_cache(&connection, options))
+                .and_then(|()| set_up_bulk(&connection, options))
                 .map_err(|error| location.unusable(&error))?;
             writer = Some(connection);
         } else if version < known {
@@ -247,12 +247,18 @@ fn set_up_writer(connection: &Connection, durability: Durability) -> rusqlite::R
     connection.pragma_update(None, "synchronous", synchronous)
 }
 
-/// Many rows in one transaction touch many pages, which are not to go to the disk before it ends.
+/// Many rows in one transaction touch many pages, which are not to go to the disk before it ends. It is also how much
+/// is sorted in memory where an index is built.
 const BULK_CACHE_KIB: i64 = 256 * 1024;
 
-fn give_cache(connection: &Connection, options: &Options) -> rusqlite::Result<()> {
+fn set_up_bulk(connection: &Connection, options: &Options) -> rusqlite::Result<()> {
     if options.is_bulk {
         connection.pragma_update(None, "cache_size", -BULK_CACHE_KIB)?;
+        // What is sorted may be larger than memory, and one part of it is sorted while the next is read.
+        connection.pragma_update(None, "temp_store", "FILE")?;
+        connection.pragma_update(None, "threads", 1)?;
+        // Whose a row is was found out in its own transaction, and nothing is deleted: each row would be looked up twice.
+        connection.pragma_update(None, "foreign_keys", false)?;
     }
     Ok(())
 }

@@ -5,6 +5,9 @@
 
 use super::Fault;
 use crate::model::{Activity, Timestamp, UserId};
+use crate::store::ImportSource;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use rusqlite::Connection;
 use std::collections::{BTreeMap, HashSet};
 
@@ -40,62 +43,107 @@ const RESTORE_BUCKET: &str = "INSERT INTO activity_rollups (user_id, action, spa
 /// Counts `rows`, which are new and in the table already.
 pub fn add<'a>(
     connection: &Connection,
-    rows: impl Iterator<Item = &'a Activity> + Clone,
+    rows: impl Iterator<Item = &'a Activity>,
 ) -> Result<(), Fault> {
-    raise(connection, rows, ADD_TOTAL, ADD_BUCKET)
+    let mut counts = Counts::default();
+    for row in rows {
+        counts.add(connection, row)?;
+    }
+    let with_many = counts.write(connection, ImportSource::Elsewhere)?;
+    begin(connection, with_many)
 }
 
-/// Counts `rows`, which are in the table again, as live only.
-pub fn restore<'a>(
-    connection: &Connection,
-    rows: impl Iterator<Item = &'a Activity> + Clone,
-) -> Result<(), Fault> {
-    raise(connection, rows, RESTORE_TOTAL, RESTORE_BUCKET)
+/// What rows add to the counts, before it is written: one number for each user and action, and for each quarter hour
+/// and action of everyone and of users who have rollups. All others are sums of those.
+#[derive(Default)]
+pub struct Counts {
+    actions: Vec<String>,
+    /// How it was with each user before.
+    users: HashMap<i64, Total>,
+    totals: HashMap<(i64, usize), i64>,
+    quarters: HashMap<(i64, usize, i64), i64>,
 }
 
-fn raise<'a>(
-    connection: &Connection,
-    rows: impl Iterator<Item = &'a Activity> + Clone,
-    add_total: &str,
-    add_bucket: &str,
-) -> Result<(), Fault> {
-    let mut totals = Totals::new();
-    let mut buckets = Buckets::new();
-    for row in rows.clone() {
-        for user in [EVERYONE, row.user_id.0] {
-            for action in [EVERY_ACTION, &row.action] {
-                *totals.entry((user, action)).or_default() += 1;
+impl Counts {
+    /// How many numbers there are, which is what it takes of memory.
+    pub fn size(&self) -> usize {
+        self.users.len() + self.totals.len() + self.quarters.len()
+    }
+
+    /// Counts a row.
+    pub fn add(&mut self, connection: &Connection, row: &Activity) -> Result<(), Fault> {
+        // There are few, and the last ones are the likely ones.
+        let known = self
+            .actions
+            .iter()
+            .rposition(|action| *action == row.action);
+        let action = known.unwrap_or_else(|| {
+            self.actions.push(row.action.clone());
+            self.actions.len() - 1
+        });
+        let (user, quarter) = (row.user_id.0, row.timestamp.as_millis() / QUARTER_MS);
+        let before = match self.users.entry(user) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => *new.insert(total(connection, Some(row.user_id), EVERY_ACTION)?),
+        };
+        *self.totals.entry((user, action)).or_default() += 1;
+        *self
+            .quarters
+            .entry((EVERYONE, action, quarter))
+            .or_default() += 1;
+        if before.has_rollups {
+            *self.quarters.entry((user, action, quarter)).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes what was counted and begins anew: as new rows, or as live only where they were counted before. Users who
+    /// now have so many rows that they are to get rollups of their own by [`begin`].
+    pub fn write(
+        &mut self,
+        connection: &Connection,
+        source: ImportSource,
+    ) -> Result<Vec<i64>, Fault> {
+        let counted = std::mem::take(self);
+        let (add_total, add_bucket) = match source {
+            ImportSource::Elsewhere => (ADD_TOTAL, ADD_BUCKET),
+            ImportSource::Archive => (RESTORE_TOTAL, RESTORE_BUCKET),
+        };
+        // In the order of the tables.
+        let mut totals = Totals::new();
+        for ((user, action), count) in counted.totals {
+            for user in [EVERYONE, user] {
+                for action in [EVERY_ACTION, &counted.actions[action]] {
+                    *totals.entry((user, action)).or_default() += count;
+                }
             }
         }
-        add_buckets(&mut buckets, EVERYONE, &row.action, row.timestamp);
-    }
-    let (mut with_rollups, mut with_many) = (HashSet::new(), Vec::new());
-    // Asked for by a statement of its own: RETURNING makes a temporary table for each row, at three times the cost.
-    let mut add = connection.prepare_cached(add_total)?;
-    for ((user, action), count) in totals {
-        add.execute((user, action, count))?;
-        if user != EVERYONE && action == EVERY_ACTION {
-            let total = total(connection, Some(UserId(user)), action)?;
-            if total.has_rollups {
-                with_rollups.insert(user);
-            } else if total.live >= MANY {
+        let mut with_many = Vec::new();
+        let mut add = connection.prepare_cached(add_total)?;
+        for ((user, action), count) in totals {
+            add.execute((user, action, count))?;
+            if action == EVERY_ACTION
+                && let Some(before) = counted.users.get(&user)
+                && !before.has_rollups
+                && before.live + count >= MANY
+            {
                 with_many.push(user);
             }
         }
-    }
-    if !with_rollups.is_empty() {
-        for row in rows.filter(|row| with_rollups.contains(&row.user_id.0)) {
-            add_buckets(&mut buckets, row.user_id.0, &row.action, row.timestamp);
+        let mut buckets = Buckets::new();
+        for ((user, action, quarter), count) in counted.quarters {
+            for action in [EVERY_ACTION, &counted.actions[action]] {
+                for (span, bucket) in [(0, quarter), (1, quarter.div_euclid(QUARTERS_A_DAY))] {
+                    *buckets.entry((user, action, span, bucket)).or_default() += count;
+                }
+            }
         }
+        let mut add = connection.prepare_cached(add_bucket)?;
+        for ((user, action, span, bucket), count) in buckets {
+            add.execute((user, action, span, bucket, count))?;
+        }
+        Ok(with_many)
     }
-    let mut add = connection.prepare_cached(add_bucket)?;
-    for ((user, action, span, bucket), count) in buckets {
-        add.execute((user, action, span, bucket, count))?;
-    }
-    for user in with_many {
-        begin(connection, user)?;
-    }
-    Ok(())
 }
 
 fn add_buckets<'a>(buckets: &mut Buckets<'a>, user: i64, action: &'a str, at: Timestamp) {
@@ -162,10 +210,12 @@ const BEGIN_EVERY_ACTION: &str = "INSERT INTO activity_rollups (user_id, action,
      FROM activity_rollups WHERE user_id = ?1 AND action <> '' GROUP BY 3, 4";
 const BEGUN: &str = "UPDATE activity_counts SET has_rollups = 1 WHERE user_id = ?1 AND action = ''";
 
-/// Gives a user rollups of their own, from the rows there are.
-fn begin(connection: &Connection, user: i64) -> Result<(), Fault> {
-    for sql in [BEGIN, BEGIN_DAYS, BEGIN_EVERY_ACTION, BEGUN] {
-        connection.prepare_cached(sql)?.execute([user])?;
+/// Gives users rollups of their own, from the rows there are.
+pub fn begin(connection: &Connection, users: impl IntoIterator<Item = i64>) -> Result<(), Fault> {
+    for user in users {
+        for sql in [BEGIN, BEGIN_DAYS, BEGIN_EVERY_ACTION, BEGUN] {
+            connection.prepare_cached(sql)?.execute([user])?;
+        }
     }
     Ok(())
 }
