@@ -1,5 +1,7 @@
 //! The dashboard's two sources, over the real server and its file.
 
+mod once;
+
 use super::harness::{Client, Server, Transport, User, eventually, soon};
 use lastseen::model::{Clock, KeyRole, Role, Secret, Status, Zone};
 use lastseen::store::{Options, Store};

@@ -101,6 +101,8 @@ pub(super) fn tabs(frame: &mut Frame, app: &App, area: Rect) {
     let (light, heavy) = (theme.sign("─", "-"), theme.sign("━", "="));
     let mut paint = Paint::new(frame, theme);
     paint.left(line, &light.repeat(usize::from(line.width)), theme.frame());
+    // Where there is little room, the names stand closer together.
+    let gap = if area.width < 76 { "" } else { "  " };
     let mut used = 1;
     for tab in Tab::ALL {
         let is_shown = tab == app.tab;
@@ -131,7 +133,7 @@ pub(super) fn tabs(frame: &mut Frame, app: &App, area: Rect) {
             ..under
         };
         app.targets.borrow_mut().push((target, Target::Tab(tab)));
-        used += paint.left(after(names, used), "  ", Style::new());
+        used += paint.left(after(names, used), gap, Style::new());
     }
 }
 

@@ -136,10 +136,14 @@ fn active_users(frame: &mut Frame, app: &App, area: Rect) {
     let of = |value: fn(&crate::tui::source::Overview) -> i64| {
         overview.as_ref().map(|o| text::number(value(o)))
     };
+    let (week, month) = match inner.width < 23 {
+        true => ("7 d", "30 d"),
+        false => ("7 days", "30 days"),
+    };
     let cards = [
         ("today", of(|o| o.dau), None),
-        ("7 days", of(|o| o.wau), None),
-        ("30 days", of(|o| o.mau), None),
+        (week, of(|o| o.wau), None),
+        (month, of(|o| o.mau), None),
     ];
     cards_in(frame, app, inner, &cards);
 }

@@ -12,6 +12,9 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 
+/// Which column is the country.
+const COUNTRY: usize = 2;
+
 pub(super) fn draw(frame: &mut Frame, app: &App, area: Rect) {
     let has_room = area.height >= heatmap::HEIGHT + 6;
     if area.width >= super::WIDE && has_room {
@@ -84,6 +87,11 @@ fn rows(frame: &mut Frame, app: &App, area: Rect) {
         columns.push(Column::new("Address", Constraint::Length(16), None));
         columns.push(Column::new("Agent", Constraint::Fill(1), None));
     }
+    // The name is worth more than where it was.
+    let is_narrow = inner.width < 64;
+    if is_narrow {
+        columns.remove(COUNTRY);
+    }
     let nothing = match (app.has_sessions, listing.filter().is_empty()) {
         (false, _) => "asking",
         (true, true) => "there was no session yet",
@@ -98,6 +106,9 @@ fn rows(frame: &mut Frame, app: &App, area: Rect) {
         nothing,
         |session| {
             let mut cells = cells(app, session);
+            if is_narrow {
+                cells.remove(COUNTRY);
+            }
             if is_wide {
                 let shown = |text: Option<&'_ str>| {
                     let text = text.unwrap_or(theme.none());
