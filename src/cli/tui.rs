@@ -99,6 +99,8 @@ fn switch(flag: bool, env: &Env, name: &str) -> anyhow::Result<bool> {
 fn zones(first: Zone) -> Vec<Zone> {
     // Where the system does not say, two are enough.
     let here = iana_time_zone::get_timezone().ok();
+    // Servers are often set so, and it is no other zone.
+    let here = here.filter(|name| name != "Etc/UTC");
     let here = here.and_then(|name| name.parse().ok());
     let mut zones = vec![first];
     for zone in here.into_iter().chain([Zone::UTC]) {
