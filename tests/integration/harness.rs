@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod http;
+pub mod ingest;
 pub mod issuer;
 pub mod places;
 pub mod process;
@@ -12,6 +13,7 @@ pub mod tls;
 
 pub use client::{Client, Connect, Said, Transport};
 pub use http::{Answer, Http};
+pub use ingest::Ingest;
 pub use issuer::Issuer;
 pub use server::{Server, User};
 pub use signer::Signer;

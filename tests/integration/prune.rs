@@ -1,5 +1,7 @@
 //! `lastseen prune`: the program on real files, alone and beside a server, to its end and killed.
 
+mod killed;
+
 use crate::harness::process::{command, fail, run, succeed};
 use crate::harness::server::read;
 use crate::harness::{Http, Server, eventually, now};
@@ -125,16 +127,18 @@ impl Bench {
     }
 
     fn ids_in_archive(&self) -> BTreeSet<String> {
-        let mut ids = BTreeSet::new();
-        for path in self.files("activities") {
-            let file = std::fs::File::open(path).expect("there");
-            let text = String::from_utf8(zstd::decode_all(file).expect("whole")).expect("text");
-            for line in text.lines() {
-                let row: Value = serde_json::from_str(line).expect("JSON");
-                ids.insert(row["id"].as_str().expect("an id").replace('-', ""));
-            }
-        }
-        ids
+        let files = self.files("activities");
+        files.iter().flat_map(|path| Self::ids_in(path)).collect()
+    }
+
+    fn ids_in(file: &Path) -> Vec<String> {
+        let file = std::fs::File::open(file).expect("there");
+        let text = String::from_utf8(zstd::decode_all(file).expect("whole")).expect("text");
+        let id = |line: &str| {
+            let row: Value = serde_json::from_str(line).expect("JSON");
+            row["id"].as_str().expect("an id").replace('-', "")
+        };
+        text.lines().map(id).collect()
     }
 }
 
