@@ -12,14 +12,15 @@
 //!     --target http://127.0.0.1:8080 --jwt-secret-file secret
 //! ```
 //!
-//! Each subcommand prints one JSON line on standard output and what it is doing on standard error; the exit status is
-//! 1 when a delivery was missing, doubled or wrong. Only loopback addresses are accepted as a target: this is a tool
+//! Each subcommand prints one JSON line on standard output (`contention` a table without `--json`) and what it is doing
+//! on standard error; the exit status is 1 when a delivery was missing, doubled or wrong, or a write was refused. Only loopback addresses are accepted as a target: this is a tool
 //! for one's own machine.
 
 mod load {
     pub mod analytics;
     pub mod check;
     pub mod client;
+    pub mod contention;
     pub mod crowd;
     pub mod deliveries;
     pub mod graph;
@@ -32,7 +33,7 @@ mod load {
 }
 
 use clap::{Parser, Subcommand};
-use load::{analytics, deliveries, graph, history, idle, transition};
+use load::{analytics, contention, deliveries, graph, history, idle, transition};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -51,6 +52,8 @@ enum Command {
     Convert(graph::ConvertArgs),
     /// How long the questions of administrators take
     Analytics(analytics::Args),
+    /// How long writes take beside import, backup, export and prune
+    Contention(contention::Args),
     /// Connect everyone, make transitions and check every snapshot and delivery against the graph
     Deliveries(deliveries::Args),
     /// Write people, activities and sessions for `lastseen import`
@@ -66,6 +69,7 @@ async fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Convert(args) => graph::convert(&args),
         Command::Analytics(args) => analytics::run(args).await,
+        Command::Contention(args) => contention::run(args).await,
         Command::Deliveries(args) => deliveries::run(args).await,
         Command::History(args) => history::run(&args),
         Command::Idle(args) => idle::run(args).await,
@@ -73,7 +77,10 @@ async fn main() -> ExitCode {
     };
     match outcome {
         Ok((report, passed)) => {
-            println!("{report}");
+            match report {
+                serde_json::Value::String(text) => println!("{text}"),
+                report => println!("{report}"),
+            }
             if passed {
                 ExitCode::SUCCESS
             } else {
