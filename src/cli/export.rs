@@ -95,16 +95,11 @@ fn bar() -> ProgressBar {
     ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
 }
 
-/// Gives the bar its look, by whether the end is known.
-fn dress(bar: &ProgressBar, total: Option<u64>) {
-    let template = match total {
-        Some(_) => "{bar:40} {human_pos}/{human_len} rows {per_sec}, {eta} left",
-        None => "{spinner} {human_pos} rows {per_sec}",
-    };
-    if let Some(total) = total {
-        bar.set_length(total);
-    }
-    let style = ProgressStyle::with_template(template);
+/// Gives the bar its end and its look.
+fn dress(bar: &ProgressBar, total: u64) {
+    bar.set_length(total);
+    let style =
+        ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} rows {per_sec}, {eta} left");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
 }
 
@@ -171,8 +166,11 @@ struct Export<'a, T> {
 
 impl<T: Target> Export<'_, T> {
     async fn all<R: Exported>(&mut self, context: R::Context) -> anyhow::Result<u64> {
-        let total = R::total(self.store).await;
-        dress(self.bar, total.map_err(|error| self.explain(error))?);
+        // Nobody else needs it, and users and follows have to be counted for it.
+        if !self.bar.is_hidden() {
+            let total = R::total(self.store).await;
+            dress(self.bar, total.map_err(|error| self.explain(error))?);
+        }
         self.target.write(&export::header::<R>(self.format))?;
         let read = |after| {
             let store = self.store.clone();

@@ -75,6 +75,22 @@ impl Store {
             })
             .await
     }
+    /// How many users there are.
+    pub async fn count_users(&self) -> Result<u64> {
+        self.0.read("counting users", exports::count_users).await
+    }
+    /// How many follows there are.
+    pub async fn count_follows(&self) -> Result<u64> {
+        self.0
+            .read("counting follows", exports::count_follows)
+            .await
+    }
+    /// How many sessions there are, open ones too: from the counts, so at once.
+    pub async fn count_sessions(&self) -> Result<u64> {
+        self.0
+            .read("counting sessions", exports::count_sessions)
+            .await
+    }
     /// The newest run of a server, if there ever was one.
     pub async fn last_boot(&self) -> Result<Option<LastBoot>> {
         self.0.read("reading boots", exports::last_boot).await

@@ -27,10 +27,8 @@ pub(super) trait Exported: Row + Send + Sync + 'static {
     where
         Self: Sized;
 
-    /// How many rows there are, where that is known without counting them.
-    fn total(_store: &Store) -> impl Future<Output = Result<Option<u64>>> {
-        async { Ok(None) }
-    }
+    /// How many rows there are, about: what is written meanwhile is in it or not.
+    fn total(store: &Store) -> impl Future<Output = Result<u64>>;
 }
 
 impl Exported for User {
@@ -44,6 +42,10 @@ impl Exported for User {
     async fn page(store: &Store, after: Option<UserId>, (): ()) -> Result<Vec<Self>> {
         store.users_page(after, Self::PAGE).await
     }
+
+    async fn total(store: &Store) -> Result<u64> {
+        store.count_users().await
+    }
 }
 
 impl Exported for FollowNames {
@@ -56,6 +58,10 @@ impl Exported for FollowNames {
 
     async fn page(store: &Store, after: Option<i64>, (): ()) -> Result<Vec<Self>> {
         store.follows_after(after, Self::PAGE).await
+    }
+
+    async fn total(store: &Store) -> Result<u64> {
+        store.count_follows().await
     }
 }
 
@@ -71,10 +77,10 @@ impl Exported for LoggedActivity {
         store.activities_after(after, Self::PAGE).await
     }
 
-    async fn total(store: &Store) -> Result<Option<u64>> {
+    async fn total(store: &Store) -> Result<u64> {
         let (all, newest) = (ActivityFilter::default(), ActivityPlace::Offset(0));
         let page = store.activities(all, newest, 1, true).await?;
-        Ok(page.total.and_then(|total| u64::try_from(total).ok()))
+        Ok(page.total.unwrap_or(0).unsigned_abs())
     }
 }
 
@@ -101,5 +107,8 @@ impl Exported for SessionEntry {
             }
         }
         Ok(page)
+    }
+    async fn total(store: &Store) -> Result<u64> {
+        store.count_sessions().await
     }
 }

@@ -126,6 +126,35 @@ fn what_is_exported_imports_again_as_it_was() {
 }
 
 #[test]
+fn the_end_is_known_before() {
+    let bench = Bench::new();
+    let totals = || {
+        bench.with(async |store| {
+            [
+                User::total(store).await,
+                FollowNames::total(store).await,
+                LoggedActivity::total(store).await,
+                SessionEntry::total(store).await,
+            ]
+            .map(|total| total.expect("counted"))
+        })
+    };
+    assert_eq!(totals(), [0; 4]);
+    bench.import(Kind::Users, Format::Jsonl, USERS);
+    bench.import(Kind::Follows, Format::Csv, "follower,followee\nbob,carl\n");
+    bench.import(Kind::Activities, Format::Jsonl, ACTIVITIES);
+    let open = vec![session(1, 5, None), session(2, 5, Some(9))];
+    bench.with(async |store| {
+        let rows = open.into_iter().map(|row| SessionRow {
+            user_id: UserId(3),
+            ..row
+        });
+        server(store, rows.collect(), Clock::system().now()).await
+    });
+    assert_eq!(totals(), [3, 1, 4, 2]);
+}
+
+#[test]
 fn an_empty_database_gives_headers() {
     let bench = Bench::new();
     bench.with(async |_| ());

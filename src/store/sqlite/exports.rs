@@ -51,6 +51,30 @@ pub fn sessions(
     Ok(found)
 }
 
+// Both walk the shortest index there is, many times faster than the rows are read.
+const COUNT_USERS: &str = "SELECT count(*) FROM users";
+const COUNT_FOLLOWS: &str = "SELECT count(*) FROM follows";
+const COUNT_SESSIONS: &str = "SELECT ifnull(sum(live), 0) FROM session_rollups WHERE span = 0";
+
+pub fn count_users(connection: &Connection) -> Result<u64, Fault> {
+    count(connection, COUNT_USERS)
+}
+
+pub fn count_follows(connection: &Connection) -> Result<u64, Fault> {
+    count(connection, COUNT_FOLLOWS)
+}
+
+pub fn count_sessions(connection: &Connection) -> Result<u64, Fault> {
+    count(connection, COUNT_SESSIONS)
+}
+
+fn count(connection: &Connection, sql: &str) -> Result<u64, Fault> {
+    let rows: i64 = connection
+        .prepare_cached(sql)?
+        .query_row([], |row| row.get(0))?;
+    Ok(rows.unsigned_abs())
+}
+
 const LAST_BOOT: &str = "SELECT proof_at, ended_at IS NULL FROM boots ORDER BY id DESC LIMIT 1";
 
 pub fn last_boot(connection: &Connection) -> Result<Option<LastBoot>, Fault> {
