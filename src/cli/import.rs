@@ -17,7 +17,7 @@ mod text;
 use super::database::{self, Access, with_store};
 use super::{output, usage};
 use crate::config::Config;
-use crate::store::{ImportSource, Lock, Store, StoreError, StretchRows, UpsertCounts};
+use crate::store::{FOREIGN_GAP, ImportSource, Lock, Store, StoreError, StretchRows, UpsertCounts};
 use activities::ActivityRow;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
@@ -27,11 +27,12 @@ use rows::{Follow, Row, Rules, Stretch, UserRow};
 use sessions::EndedSession;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 pub(super) use text::Format;
 use text::{Columns, Records};
 
 /// Rows in one transaction beside a server: many enough for speed, few enough that it does not wait long.
-const BATCH_ROWS: usize = 2_000;
+const BATCH_ROWS: usize = 1_000;
 
 /// Import users, follows, activities or sessions; the same file again changes nothing
 #[derive(Args, Debug)]
@@ -204,6 +205,7 @@ fn import<R: Row>(
                     },
                 },
                 skip: arguments.on_error == OnError::Skip,
+                gap: lock.is_none().then_some(FOREIGN_GAP),
                 database: config.database.clone(),
             },
             batch_rows: match (lock.is_some(), batch_rows) {
@@ -395,6 +397,8 @@ struct Target {
     store: Store,
     rules: Rules,
     skip: bool,
+    /// What is left to a server after each transaction.
+    gap: Option<Duration>,
     database: PathBuf,
 }
 
@@ -427,6 +431,9 @@ impl Target {
                 }
                 None => {
                     let written = R::write(&self.store, rows, self.rules).await;
+                    if let Some(gap) = self.gap {
+                        tokio::time::sleep(gap).await;
+                    }
                     written.map_err(|error| self.explain(error))?
                 }
             };

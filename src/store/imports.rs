@@ -5,6 +5,7 @@ use super::sqlite::{imports, ordinals};
 use super::{Result, Store, StoreError, UpsertCounts};
 use crate::model::*;
 use std::cell::RefCell;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -47,6 +48,10 @@ pub enum ImportSource {
 
 /// What a batch came to: counts, or the bad rows by index.
 pub type Imported = std::result::Result<UpsertCounts, Vec<(usize, FieldError)>>;
+
+/// What a command that writes batch after batch leaves between two of them to a server beside it, which looks for the
+/// lock every few milliseconds and else would never find it free.
+pub const FOREIGN_GAP: Duration = Duration::from_millis(10);
 
 /// Which columns of users follow from what was imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,7 +196,7 @@ impl Store {
     /// Brings columns of users forward to what was imported, never back and never past `now`. A few users at a time,
     /// so that a server beside it does not wait.
     pub async fn catch_up(&self, what: CatchUp, now: Timestamp) -> Result<()> {
-        const USERS: i64 = 2_000;
+        const USERS: i64 = 1_000;
         let mut after = 0;
         loop {
             let last = self
@@ -204,6 +209,7 @@ impl Store {
                 Some(last) => after = last,
                 None => return Ok(()),
             }
+            tokio::time::sleep(FOREIGN_GAP).await;
         }
     }
     /// Raises the peaks of people online in `from..to` to what the sessions there are say. A day at a time, each in a
