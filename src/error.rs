@@ -103,3 +103,25 @@ impl From<StoreError> for Error {
 
 /// What services return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error and what is behind it, on one line and without control characters, which a terminal would obey.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // Some repeat their cause.
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    plain(&text)
+}
+
+/// `text` with a space for each control character: on one line, and nothing that a terminal would obey.
+pub fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}

@@ -1,5 +1,7 @@
 //! Standard output, which may be a pipe that its reader closed, and text that must not reach a terminal as it is.
 
+/// Names come from strangers, and a terminal obeys control characters.
+pub(super) use crate::error::plain;
 use std::io::{self, Write};
 
 /// Standard output was closed by its reader.
@@ -25,11 +27,4 @@ pub(super) fn write(bytes: &[u8]) -> anyhow::Result<()> {
 /// Writes `value` as one line of JSON.
 pub(super) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     print(serde_json::to_string(value)? + "\n")
-}
-
-/// `text` on one line and without control characters: names come from strangers, and a terminal obeys them.
-pub(super) fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }

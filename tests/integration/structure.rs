@@ -48,7 +48,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("server", &["realtime::stream"]),
     // Figures over the API's JSON or, read-only, over the store.
-    ("tui", &["model", "error", "analytics", "store"]),
+    ("tui", &["model", "error", "analytics", "export", "store"]),
     // People over the network, and their history in the store.
     ("demo", &["model", "auth", "store"]),
     // What puts it together.

@@ -1,5 +1,6 @@
 //! Where a key set comes from: an address or a file.
 
+use crate::error::chain;
 use crate::model::KeysUrl;
 use std::fmt;
 use std::io::Read as _;
@@ -103,19 +104,4 @@ async fn read(path: PathBuf) -> Result<Vec<u8>, String> {
         return Err(FetchError::TooLong.to_string());
     }
     Ok(text)
-}
-
-/// An error and what is behind it, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        // Some repeat their cause.
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text.replace('\n', " ")
 }

@@ -1,7 +1,9 @@
 //! The view as a table for a file, and the chosen row as text.
 
 use super::{App, Tab};
-use crate::model::{DeviceType, Timestamp};
+use crate::export;
+use crate::model::{DeviceType, LoggedActivity, Timestamp};
+use crate::store::SessionEntry;
 use crate::tui::source::{Activity, OnlineUser, Session};
 use serde::Serialize;
 
@@ -15,7 +17,8 @@ pub struct Sheet {
 }
 
 impl App {
-    /// What the tab shows, whole and in its order: also what the screen has no room for.
+    /// What the tab shows, whole and in its order: also what the screen has no room for. Sessions and activities are in
+    /// the columns that `import` reads.
     pub fn sheet(&self) -> Sheet {
         let (header, rows): (&[&str], _) = match self.tab {
             Tab::Overview | Tab::Help => (&["figure", "value"], self.figure_rows()),
@@ -33,36 +36,11 @@ impl App {
                 self.online.shown().map(online_row).collect(),
             ),
             Tab::Sessions => (
-                &[
-                    "id",
-                    "userId",
-                    "username",
-                    "deviceId",
-                    "deviceType",
-                    "ipAddress",
-                    "countryCode",
-                    "userAgent",
-                    "startedAt",
-                    "endedAt",
-                    "endReason",
-                ],
+                <SessionEntry as export::Row>::COLUMNS,
                 self.session_rows.shown().map(session_row).collect(),
             ),
             Tab::Activity => (
-                &[
-                    "id",
-                    "userId",
-                    "username",
-                    "action",
-                    "targetType",
-                    "targetId",
-                    "timestamp",
-                    "metadata",
-                    "ipAddress",
-                    "deviceType",
-                    "countryCode",
-                    "region",
-                ],
+                <LoggedActivity as export::Row>::COLUMNS,
                 self.activity.shown().map(|row| activity_row(row)).collect(),
             ),
         };
@@ -168,7 +146,6 @@ fn activity_row(row: &Activity) -> Vec<String> {
         row.action.clone(),
         text(row.target_type.as_ref()),
         text(row.target_id.as_ref()),
-        row.timestamp.to_string(),
         row.metadata
             .as_ref()
             .map(ToString::to_string)
@@ -177,5 +154,6 @@ fn activity_row(row: &Activity) -> Vec<String> {
         device(row.device_type),
         text(row.country_code.as_ref()),
         text(row.region.as_ref()),
+        row.timestamp.to_string(),
     ]
 }

@@ -11,6 +11,7 @@ use super::{
     ActionCount, ActivityPage, ActivityQuery, LiveEvent, OnlinePage, Overview, Point, Result,
     SessionFigures, SessionPage, SessionQuery, Source, SourceError, Why, today,
 };
+use crate::error::{chain, plain};
 use crate::model::{Clock, Secret, Zone};
 use async_trait::async_trait;
 use follow::{Follower, Pace};
@@ -224,28 +225,6 @@ fn is_loopback(url: &Url) -> bool {
         Some(Host::Domain(name)) => name == "localhost",
         None => false,
     }
-}
-
-/// An error and what is behind it, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        // Some repeat their cause.
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    plain(&text)
-}
-
-/// `text` on one line and without control characters, which a terminal would obey.
-fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }
 
 /// The query of a page.
