@@ -13,6 +13,7 @@ mod prune;
 mod secret;
 #[cfg(test)]
 mod tests;
+mod tui;
 mod value;
 
 pub use demo::{DemoSettings, parse_seed, parse_speed, parse_users};
@@ -30,6 +31,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+pub use tui::{TuiSettings, parse_refresh};
 use value::{Value, positive, some_time, valid_filter};
 
 /// Where a value came from.
@@ -247,6 +249,8 @@ pub struct Resolved {
     pub prune: PruneAges,
     /// What `demo` is made of, but for its flags.
     pub demo: DemoSettings,
+    /// How the dashboard is opened and drawn, but for `LASTSEEN_*` and its flags.
+    pub tui: TuiSettings,
     /// One for each of [`SETTINGS`].
     sources: Vec<Source>,
 }
@@ -319,6 +323,10 @@ pub fn resolve(
         config,
         prune: PruneAges::read(file.as_ref(), env)?,
         demo: DemoSettings::read(file.as_ref(), env)?,
+        tui: match &file {
+            Some(file) => file.tui()?,
+            None => TuiSettings::default(),
+        },
         sources,
     })
 }

@@ -2,7 +2,7 @@
 
 use super::database::{self, Access, DatabaseArguments};
 use super::usage;
-use crate::config::{Config, Env};
+use crate::config::{Config, Env, Resolved, TuiSettings};
 use crate::logging;
 use crate::model::{Clock, Secret, Zone};
 use crate::tui::source::{DatabaseSource, HttpSource, Source};
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const URL: &str = "LASTSEEN_URL";
+const DATABASE: &str = "LASTSEEN_DATABASE";
 const TOKEN: &str = "LASTSEEN_TOKEN";
 const TOKEN_FILE: &str = "LASTSEEN_TOKEN_FILE";
 
@@ -31,6 +32,15 @@ pub(super) struct SourceArguments {
     tz: Option<Zone>,
 }
 
+/// An open source.
+pub(super) struct Opened {
+    pub(super) source: Arc<dyn Source>,
+    /// Whose days and hours are meant.
+    pub(super) zone: Zone,
+    /// What the config file says of the dashboard.
+    pub(super) tui: TuiSettings,
+}
+
 /// Where figures come from.
 enum Place {
     File,
@@ -38,33 +48,38 @@ enum Place {
 }
 
 impl SourceArguments {
-    /// Opens the source, does `work` with it and the zone, and closes it whatever came of that.
+    /// Opens the source, does `work` with it, and closes it whatever came of that.
     pub(super) fn with_source<T>(
         &self,
-        work: impl AsyncFnOnce(Arc<dyn Source>, Zone) -> anyhow::Result<T>,
+        work: impl AsyncFnOnce(Opened) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let config = self.database.settings()?;
+        let Resolved { config, tui, .. } = self.database.resolve()?;
         let zone = self.tz.unwrap_or(config.timezone);
-        match self.place(&config, &Env::of_process())? {
+        match self.place(&config, &tui, &Env::of_process())? {
             Place::File => database::with_store(&config, Access::Read, async |store| {
                 let place = config.database.display().to_string();
                 let source = DatabaseSource::new(store.clone(), place, Clock::system());
-                work(Arc::new(source), zone).await
+                let source: Arc<dyn Source> = Arc::new(source);
+                work(Opened { source, zone, tui }).await
             }),
             Place::Server { url, key } => {
                 let source = HttpSource::new(&url, &key).map_err(anyhow::Error::msg)?;
-                let runtime = database::runtime()?;
-                runtime.block_on(work(Arc::new(source), zone))
+                let source: Arc<dyn Source> = Arc::new(source);
+                database::runtime()?.block_on(work(Opened { source, zone, tui }))
             }
         }
     }
 
-    /// What the command line says, else the environment; a file where neither names a server.
-    fn place(&self, config: &Config, env: &Env) -> anyhow::Result<Place> {
+    /// What the command line says, else the environment, else the config file; a database where none names a server.
+    fn place(&self, config: &Config, set: &TuiSettings, env: &Env) -> anyhow::Result<Place> {
         let url = match (&self.url, self.database.is_given()) {
             (Some(url), _) => Some(url.as_str()),
             (None, true) => None,
-            (None, false) => env.get(URL)?,
+            (None, false) => match (env.get(URL)?, env.get(DATABASE)?) {
+                (Some(url), _) => Some(url),
+                (None, Some(_)) => None,
+                (None, None) => set.url.as_deref(),
+            },
         };
         let Some(url) = url else {
             if self.token_file.is_some() {
@@ -74,11 +89,11 @@ impl SourceArguments {
         };
         Ok(Place::Server {
             url: url.to_owned(),
-            key: self.key(config, env)?,
+            key: self.key(config, set, env)?,
         })
     }
 
-    fn key(&self, config: &Config, env: &Env) -> anyhow::Result<Secret> {
+    fn key(&self, config: &Config, set: &TuiSettings, env: &Env) -> anyhow::Result<Secret> {
         let of_file = |path: &Path| -> anyhow::Result<Secret> {
             let reading = || Config::read_secret(path, "token_file");
             Ok(logging::during(&config.log_level, reading)??)
@@ -96,9 +111,12 @@ impl SourceArguments {
                 format!("environment variable {TOKEN}: must not be empty; unset it or give a key")
             }),
             (None, Some(path)) => of_file(Path::new(path)),
-            (None, None) => Err(usage(format_args!(
-                "--url needs an admin's key: give --token-file, or set {TOKEN}; `lastseen token create --role admin --name NAME` makes one"
-            ))),
+            (None, None) => match &set.token_file {
+                Some(path) => of_file(path),
+                None => Err(usage(format_args!(
+                    "--url needs an admin's key: give --token-file, or set {TOKEN}; `lastseen token create --role admin --name NAME` makes one"
+                ))),
+            },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `lastseen stats`: the dashboard's figures once, as text or JSON.
 
 use super::output;
-use super::source::SourceArguments;
+use super::source::{Opened, SourceArguments};
 use crate::model::Zone;
 use crate::tui::source::{
     ActionCount, Overview, Point, Result, SessionFigures, Source, SourceError,
@@ -18,7 +18,7 @@ const MAX_HOURS: usize = 5;
 /// Show who is online and what happened today
 #[derive(Args, Debug)]
 #[command(
-    after_help = "From the database file, with or without a server beside it, or with --url from a server, as an admin. Where no server has been alive for 15 seconds, nobody is online in a file.\n\nThe key goes over the network as it is: give an https:// address outside of your own machine and network.\n\nExamples:\n  lastseen stats\n  lastseen stats --tz Europe/Berlin --json\n  lastseen stats --url https://presence.example.com --token-file key"
+    after_help = "From the database file, with or without a server beside it, or with --url from a server, as an admin. Where no server has been alive for 15 seconds, nobody is online in a file. In the config file the address and the key's file are url and token_file of [tui].\n\nThe key goes over the network as it is: give an https:// address outside of your own machine and network.\n\nExamples:\n  lastseen stats\n  lastseen stats --tz Europe/Berlin --json\n  lastseen stats --url https://presence.example.com --token-file key"
 )]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -41,10 +41,12 @@ struct Stats {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let stats = arguments.source.with_source(async |source, zone| {
-        let stats = ask(&*source, zone).await;
-        stats.map_err(|error| explain(error, source.is_live()))
-    })?;
+    let stats = arguments
+        .source
+        .with_source(async |Opened { source, zone, .. }| {
+            let stats = ask(&*source, zone).await;
+            stats.map_err(|error| explain(error, source.is_live()))
+        })?;
     if arguments.json {
         return output::print_json(&stats);
     }

@@ -1,8 +1,8 @@
 //! `lastseen tui`: the dashboard in a terminal, or one frame of it as text.
 
-use super::source::SourceArguments;
+use super::source::{Opened, SourceArguments};
 use super::{output, stats};
-use crate::config::Env;
+use crate::config::{Env, TuiSettings, parse_refresh};
 use crate::model::{Clock, Zone};
 use crate::tui::app::{Settings, Tab};
 use crate::tui::once;
@@ -21,8 +21,6 @@ const ASCII: &str = "LASTSEEN_ASCII";
 const MOUSE: &str = "LASTSEEN_MOUSE";
 
 const DEFAULT_REFRESH: Duration = Duration::from_secs(2);
-const SHORTEST_REFRESH: Duration = Duration::from_millis(250);
-const LONGEST_REFRESH: Duration = Duration::from_secs(3_600);
 
 /// The size of one frame where there is no terminal, and the largest that anyone can mean.
 const COLUMNS: u16 = 80;
@@ -32,13 +30,13 @@ const MOST: u16 = 1_000;
 /// Watch who is online and what happens, in the terminal
 #[derive(Args, Debug)]
 #[command(
-    after_help = "From the database file, with or without a server beside it, or with --url from a server, as an admin: then it is live, and can disconnect people. ? shows the keys.\n\nNO_COLOR turns colours off. With --once, one frame goes to standard output, as wide as COLUMNS and as high as LINES where that is no terminal.\n\nExamples:\n  lastseen tui\n  lastseen tui --url https://presence.example.com --token-file key\n  lastseen tui --once --tab online --ascii"
+    after_help = "From the database file, with or without a server beside it, or with --url from a server, as an admin: then it is live, and can disconnect people. ? shows the keys.\n\nNO_COLOR turns colours off. In the config file the table is [tui] with url, token_file, refresh, ascii and mouse. With --once, one frame goes to standard output, as wide as COLUMNS and as high as LINES where that is no terminal.\n\nExamples:\n  lastseen tui\n  lastseen tui --url https://presence.example.com --token-file key\n  lastseen tui --once --tab online --ascii"
 )]
 pub(super) struct Arguments {
     #[command(flatten)]
     source: SourceArguments,
     /// How often to look, from 250ms to 1h [default: 2s] [env: LASTSEEN_REFRESH]
-    #[arg(long, value_name = "DURATION", value_parser = interval)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_refresh)]
     refresh: Option<Duration>,
     /// Draw with ASCII alone [env: LASTSEEN_ASCII]
     #[arg(long)]
@@ -54,44 +52,43 @@ pub(super) struct Arguments {
     tab: Tab,
 }
 
-fn interval(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text)
-        .map_err(|_| format!("must be a duration such as 500ms or 2s, not {text:?}"))?;
-    match (SHORTEST_REFRESH..=LONGEST_REFRESH).contains(&duration) {
-        true => Ok(duration),
-        false => Err("must be from 250ms to 1h".to_owned()),
-    }
-}
-
 impl Arguments {
-    fn refresh(&self, env: &Env) -> anyhow::Result<Duration> {
+    fn refresh(&self, env: &Env, set: &TuiSettings) -> anyhow::Result<Duration> {
         match (self.refresh, env.get(REFRESH)?) {
             (Some(refresh), _) => Ok(refresh),
-            (None, Some(text)) => interval(text)
+            (None, Some(text)) => parse_refresh(text)
                 .map_err(|why| anyhow::anyhow!("environment variable {REFRESH}: {why}")),
-            (None, None) => Ok(DEFAULT_REFRESH),
+            (None, None) => Ok(set.refresh.unwrap_or(DEFAULT_REFRESH)),
         }
     }
 
-    fn settings(&self, env: &Env, zone: Zone, has_colours: bool) -> anyhow::Result<Settings> {
+    fn settings(
+        &self,
+        env: &Env,
+        set: &TuiSettings,
+        zone: Zone,
+        has_colours: bool,
+    ) -> anyhow::Result<Settings> {
         Ok(Settings {
             tab: self.tab,
             zones: zones(zone),
-            refresh: self.refresh(env)?,
+            refresh: self.refresh(env, set)?,
             theme: Theme {
                 colour: has_colours,
-                ascii: switch(self.ascii, env, ASCII)?,
+                ascii: switch(self.ascii, env, ASCII, set.ascii)?,
             },
         })
     }
 }
 
-fn switch(flag: bool, env: &Env, name: &str) -> anyhow::Result<bool> {
+/// The flag, else the environment, else the config file.
+fn switch(flag: bool, env: &Env, name: &str, set: Option<bool>) -> anyhow::Result<bool> {
     match env.get(name)? {
-        Some(text) if !flag => text.parse().map_err(|_| {
+        _ if flag => Ok(true),
+        Some(text) => text.parse().map_err(|_| {
             anyhow::anyhow!("environment variable {name}: must be true or false, not {text:?}")
         }),
-        _ => Ok(flag),
+        None => Ok(set.unwrap_or(false)),
     }
 }
 
@@ -122,15 +119,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         );
     }
     let has_colours = is_terminal && !is_dumb && !no_colour;
-    let status = arguments.source.with_source(async |source, zone| {
-        let settings = arguments.settings(&env, zone, has_colours)?;
-        if arguments.once {
-            print_once(&*source, settings, is_terminal).await?;
-            return Ok(0);
-        }
-        let with_mouse = switch(arguments.mouse, &env, MOUSE)?;
-        watch(source, settings, with_mouse).await
-    })?;
+    let status = arguments
+        .source
+        .with_source(async |Opened { source, zone, tui }| {
+            let settings = arguments.settings(&env, &tui, zone, has_colours)?;
+            if arguments.once {
+                print_once(&*source, settings, is_terminal).await?;
+                return Ok(0);
+            }
+            let with_mouse = switch(arguments.mouse, &env, MOUSE, tui.mouse)?;
+            watch(source, settings, with_mouse).await
+        })?;
     if status != 0 {
         // As a program that the signal had ended: everything is closed by now.
         std::process::exit(status);
@@ -190,23 +189,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn intervals_within_reason() {
-        assert_eq!(interval("250ms"), Ok(SHORTEST_REFRESH));
-        assert_eq!(interval("1h"), Ok(LONGEST_REFRESH));
-        assert!(interval("249ms").is_err() && interval("61m").is_err() && interval("2").is_err());
+    fn flags_beat_the_environment_and_that_the_file() {
+        let env = Env::of([(ASCII, "true"), (MOUSE, "yes")]);
+        let none = Env::default();
+        assert!(switch(false, &env, ASCII, Some(false)).expect("a switch"));
+        assert!(switch(true, &env, MOUSE, None).expect("the flag is enough"));
+        assert!(switch(false, &none, ASCII, Some(true)).expect("the file's"));
+        assert!(!switch(false, &none, ASCII, None).expect("off"));
+        let error = switch(false, &env, MOUSE, Some(true)).expect_err("no switch");
+        let error = error.to_string();
+        assert!(error.contains("LASTSEEN_MOUSE: must be true or false"));
     }
 
     #[test]
-    fn the_environment_counts_where_no_flag_does() {
-        let env = Env::of([(ASCII, "true"), (MOUSE, "yes"), (REFRESH, "9h")]);
-        assert!(switch(false, &env, ASCII).expect("a switch"));
-        assert!(switch(true, &env, MOUSE).expect("the flag is enough"));
-        let error = switch(false, &env, MOUSE).expect_err("no switch");
-        assert!(
-            error
-                .to_string()
-                .contains("LASTSEEN_MOUSE: must be true or false")
+    fn how_often_it_looks() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            arguments: Arguments,
+        }
+        use clap::Parser as _;
+        let refresh = |flags: &[&str], env: &Env, set| {
+            let flags = ["tui"].iter().chain(flags);
+            let command = Command::try_parse_from(flags).expect("good flags");
+            let set = TuiSettings {
+                refresh: set,
+                ..TuiSettings::default()
+            };
+            command.arguments.refresh(env, &set)
+        };
+        let (env, none) = (Env::of([(REFRESH, "9s")]), Env::default());
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        assert_eq!(
+            refresh(&["--refresh=1s"], &env, Some(minute)).ok(),
+            Some(second)
         );
+        assert_eq!(
+            refresh(&[], &env, Some(minute)).ok(),
+            Some(Duration::from_secs(9))
+        );
+        assert_eq!(refresh(&[], &none, Some(minute)).ok(), Some(minute));
+        assert_eq!(refresh(&[], &none, None).ok(), Some(DEFAULT_REFRESH));
+        assert!(refresh(&[], &Env::of([(REFRESH, "9h")]), None).is_err());
     }
 
     #[test]

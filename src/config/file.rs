@@ -2,6 +2,7 @@
 
 use super::demo::DemoSettings;
 use super::prune::{self, PruneAges};
+use super::tui::TuiSettings;
 use super::{ConfigError, SETTINGS};
 use std::path::{Path, PathBuf};
 
@@ -65,6 +66,7 @@ impl File {
             match key.as_str() {
                 "prune" => drop(self.prune()?),
                 "demo" => drop(self.demo()?),
+                "tui" => drop(self.tui()?),
                 "jwt_secret" => {
                     return Err(self.wrong(
                         key,
@@ -114,20 +116,37 @@ impl File {
     /// `[demo] users, seed, speed, for`.
     pub(super) fn demo(&self) -> Result<DemoSettings, ConfigError> {
         let mut settings = DemoSettings::default();
-        let Some(demo) = self.table.get("demo") else {
-            return Ok(settings);
+        self.each("demo", |key, value| settings.set_toml(key, value))?;
+        Ok(settings)
+    }
+
+    /// `[tui] url, token_file, refresh, ascii, mouse`.
+    pub(super) fn tui(&self) -> Result<TuiSettings, ConfigError> {
+        let mut settings = TuiSettings::default();
+        self.each("tui", |key, value| settings.set_toml(key, value))?;
+        Ok(settings)
+    }
+
+    /// Gives `set` each key of a table, if that is there; it answers `None` for one that it does not know.
+    fn each(
+        &self,
+        name: &str,
+        mut set: impl FnMut(&str, &toml::Value) -> Option<Result<(), String>>,
+    ) -> Result<(), ConfigError> {
+        let Some(table) = self.table.get(name) else {
+            return Ok(());
         };
-        let Some(demo) = demo.as_table() else {
-            return Err(self.wrong("demo", "must be a table"));
+        let Some(table) = table.as_table() else {
+            return Err(self.wrong(name, "must be a table"));
         };
-        for (key, value) in demo {
-            let full = format!("demo.{key}");
-            match settings.set_toml(key, value) {
+        for (key, value) in table {
+            let full = format!("{name}.{key}");
+            match set(key, value) {
                 Some(set) => set.map_err(|why| self.wrong(&full, &why))?,
                 None => return Err(self.unknown(&full)),
             }
         }
-        Ok(settings)
+        Ok(())
     }
 }
 
