@@ -154,6 +154,38 @@ CREATE TABLE online_peaks (
     peak INTEGER NOT NULL
 ) STRICT;
 
+-- Users by the quarter hour of UTC in which they were last active: whoever asks for those of a day would otherwise count
+-- them one by one.
+CREATE TABLE active_users (
+    quarter INTEGER PRIMARY KEY,
+    users INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO active_users (quarter, users)
+    SELECT last_active_at / 900000, count(*) FROM users WHERE last_active_at IS NOT NULL GROUP BY 1;
+
+CREATE TRIGGER users_active_new AFTER INSERT ON users
+WHEN NEW.last_active_at IS NOT NULL
+BEGIN
+    INSERT INTO active_users (quarter, users) VALUES (NEW.last_active_at / 900000, 1)
+        ON CONFLICT (quarter) DO UPDATE SET users = users + 1;
+END;
+
+CREATE TRIGGER users_active_again AFTER UPDATE OF last_active_at ON users
+WHEN OLD.last_active_at / 900000 IS NOT NEW.last_active_at / 900000
+BEGIN
+    UPDATE active_users SET users = users - 1 WHERE quarter = OLD.last_active_at / 900000;
+    INSERT INTO active_users (quarter, users)
+        SELECT NEW.last_active_at / 900000, 1 WHERE NEW.last_active_at IS NOT NULL
+        ON CONFLICT (quarter) DO UPDATE SET users = users + 1;
+END;
+
+CREATE TRIGGER users_active_gone AFTER DELETE ON users
+WHEN OLD.last_active_at IS NOT NULL
+BEGIN
+    UPDATE active_users SET users = users - 1 WHERE quarter = OLD.last_active_at / 900000;
+END;
+
 -- Answers to writes that may be sent again, for a day.
 CREATE TABLE idempotency_keys (
     -- Who sent it: keys of one caller are nothing to another.

@@ -128,15 +128,18 @@ impl Analytics {
         let now = self.clock.now();
         let (from, to) = self.session_range(range).await?;
         let open_until = self.present.open_until(now);
-        let tally = self.store.tally_sessions(from, to, open_until).await?;
-        let (quarters, _) = self.quarters(Series::Sessions, from, to).await?;
+        // None waits for another.
+        let (tally, (quarters, _), active) = tokio::try_join!(
+            async { Ok(self.store.tally_sessions(from, to, open_until).await?) },
+            self.quarters(Series::Sessions, from, to),
+            self.active(vec![zone.days_before(now, 0)]),
+        )?;
         let mut hours = [0; 24];
         for (quarter, sessions) in quarters {
             hours[zone.local(start_of(quarter)).hour as usize] += sessions;
         }
         let mut top_hours: Vec<_> = (0..).zip(hours).filter(|(_, n)| *n > 0).collect();
         top_hours.sort_by_key(|(hour, sessions)| (std::cmp::Reverse(*sessions), *hour));
-        let active = self.active(vec![zone.days_before(now, 0)]).await?;
         Ok(UserSessions {
             total: tally.tally.count,
             average_seconds: average(tally.duration_ms, tally.tally.count),
@@ -159,21 +162,25 @@ impl Analytics {
             zone.days_before(now, WEEK),
             zone.days_before(now, MONTH),
         ];
-        let active = self.active(since).await?;
-        let sign_ins = self
-            .store
-            .tally_activities(Some(LOGIN.into()), from, to)
-            .await?;
-        let activities = self.store.tally_activities(None, from, to).await?;
-        let sessions = self.store.tally_sessions(from, to, now).await?.tally;
-        let (online, connections) = self.present.now(&self.store).await?;
+        let login = || Some(LOGIN.to_owned());
+        let of_range = async {
+            Ok(tokio::try_join!(
+                self.store.tally_activities(login(), from, to),
+                self.store.tally_activities(None, from, to),
+                self.store.tally_sessions(from, to, now),
+                self.store.peak_online(from, to),
+            )?)
+        };
+        let ((sign_ins, activities, sessions, peak), active, (online, connections)) =
+            tokio::try_join!(of_range, self.active(since), self.present.now(&self.store))?;
+        let sessions = sessions.tally;
         let unwritten = self.present.unwritten_peaks();
         let quarters = quarter_of(from)..=quarter_of(before(to));
         let peak_online = unwritten
             .into_iter()
             .filter(|(quarter, _)| quarters.contains(quarter))
             .map(|(_, peak)| peak)
-            .fold(self.store.peak_online(from, to).await?, i64::max);
+            .fold(peak, i64::max);
         Ok(Overview {
             online,
             connections,

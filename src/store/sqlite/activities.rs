@@ -363,7 +363,7 @@ pub fn count(connection: &Connection, filter: &ActivityFilter) -> Result<i64, Fa
 }
 
 /// Later than any row; the last that an id can hold.
-const LATEST: Timestamp = Timestamp::from_millis((1 << 48) - 1);
+pub(super) const LATEST: Timestamp = Timestamp::from_millis((1 << 48) - 1);
 
 /// How many rows of this filter there ever were, those included that were pruned since; and whether an end of the range
 /// had to be widened to its quarter hour, since rows there are gone.

@@ -159,8 +159,27 @@ pub fn session_span(connection: &Connection) -> Result<Option<(i64, i64)>, Fault
     Ok(find(FIRST_SESSION)?.zip(find(LAST_SESSION)?))
 }
 
+const ACTIVE_QUARTERS: &str =
+    "SELECT ifnull(sum(users), 0) FROM active_users WHERE quarter >= ?1 AND quarter < ?2";
 const ACTIVE_USERS: &str =
     "SELECT count(*) FROM users WHERE last_active_at >= ?1 AND last_active_at < ?2";
+
+/// How many were last active in `from..to`.
+fn last_active_in(connection: &Connection, from: Timestamp, to: Timestamp) -> Result<i64, Fault> {
+    let parts = rollups::parts(from, to);
+    let mut count: i64 = connection
+        .prepare_cached(ACTIVE_QUARTERS)?
+        .query_row(parts.quarters, |row| row.get(0))?;
+    for (from, to) in [parts.head, parts.tail] {
+        if from < to {
+            let users: i64 = connection
+                .prepare_cached(ACTIVE_USERS)?
+                .query_row((from, to), |row| row.get(0))?;
+            count += users;
+        }
+    }
+    Ok(count)
+}
 
 const LAST_ACTIVE: &str = "SELECT last_active_at FROM users WHERE id = ?1";
 
@@ -170,16 +189,14 @@ pub fn active_users(
     lately: &HashMap<UserId, Timestamp>,
 ) -> Result<Vec<i64>, Fault> {
     snapshot(connection, |connection| {
-        let mut statement = connection.prepare_cached(ACTIVE_USERS)?;
         // From the latest on, so that nobody is counted twice: a month holds its week and its day.
         let mut latest_first: Vec<usize> = (0..since.len()).collect();
         latest_first.sort_by_key(|index| std::cmp::Reverse(since[*index]));
         let mut counts = vec![0; since.len()];
-        let (mut end, mut so_far) = (i64::MAX, 0);
+        let (mut end, mut so_far) = (activities::LATEST, 0);
         for index in latest_first {
-            let begin = since[index].as_millis();
-            let more: i64 = statement.query_row((begin, end), |row| row.get(0))?;
-            (end, so_far) = (begin, so_far + more);
+            so_far += last_active_in(connection, since[index], end)?;
+            end = since[index];
             counts[index] = so_far;
         }
         let mut last_active = connection.prepare_cached(LAST_ACTIVE)?;

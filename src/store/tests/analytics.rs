@@ -5,7 +5,7 @@ use crate::store::sqlite::testing::*;
 use crate::store::*;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -147,6 +147,59 @@ async fn a_resumed_session_is_counted_once_and_a_deleted_one_stays_counted() {
         .expect("a tally");
     assert!(part.tally.is_approximate, "widened to the quarter hour");
     assert_eq!(part.tally.count, 1);
+}
+
+#[tokio::test]
+async fn users_are_counted_where_they_were_last_active() {
+    let f = fixture();
+    let boot = f.store.begin_boot(at(0)).await.expect("a boot");
+    let mut rng = StdRng::seed_from_u64(12);
+    let mut times = StdRng::seed_from_u64(13);
+    let mut users = Vec::new();
+    for n in 0..60 {
+        users.push(f.user(&format!("user{n}")).await);
+    }
+    let check = async || {
+        let connection = rusqlite::Connection::open(&f.path).expect("opens");
+        // The beginnings of days, of quarter hours and of neither, and of what nobody reached.
+        for since in [0, DAY, 40 * QUARTER, 40 * QUARTER + 1, 3 * DAY - 1, 9 * DAY] {
+            let by_hand: i64 = connection
+                .query_row(
+                    "SELECT count(*) FROM users WHERE last_active_at >= ?1",
+                    [since],
+                    |row| row.get(0),
+                )
+                .expect("a count");
+            let counted = f
+                .store
+                .active_users(vec![at(since), at(0)], HashMap::new())
+                .await
+                .expect("counts");
+            assert_eq!(counted[0], by_hand, "since {since}");
+        }
+    };
+    for _ in 0..20 {
+        let active = users.iter().filter(|_| rng.random_bool(0.3));
+        let active = active.map(|user| (*user, at(times.random_range(0..4 * DAY))));
+        let batch = FlushBatch {
+            active: active.collect(),
+            ..FlushBatch::default()
+        };
+        f.store.flush(boot, batch).await.expect("flushed");
+        check().await;
+    }
+    // Whoever goes is not counted any more, and neither is one whose row was emptied by hand.
+    f.store.delete_user(users[0]).await.expect("deleted");
+    let connection = rusqlite::Connection::open(&f.path).expect("opens");
+    let emptied = connection
+        .execute(
+            "UPDATE users SET last_active_at = NULL WHERE id = ?1",
+            [users[1].0],
+        )
+        .expect("emptied");
+    assert_eq!(emptied, 1);
+    check().await;
+    assert!(f.number("SELECT sum(users) FROM active_users") > Some(40));
 }
 
 #[tokio::test]
