@@ -1,6 +1,6 @@
 //! `lastseen prune`: removes what has become too old, beside a running server too, and gives the space back.
 //!
-//! What goes is read in order of time, up to [`FILE_ROWS`] rows of it written to an archive, and only then deleted, in
+//! What goes is read in order of time, up to [`WINDOW_ROWS`] rows of it written to an archive, and only then deleted, in
 //! short batches. An interruption at any point leaves whole batches: run it again, and it goes on where it was.
 
 mod archive;
@@ -14,6 +14,7 @@ use crate::config::{PruneAges, parse_age, parse_keep};
 use crate::model::Clock;
 use crate::store::{
     GoingActivity, GoingSession, Lock, PruneBatch, PruneRules, Pruner, SessionWalk, StoreError,
+    Walk,
 };
 use archive::{Archive, Kind};
 use clap::Args;
@@ -23,10 +24,8 @@ use std::time::Duration;
 
 /// Rows read at a time.
 const PAGE_ROWS: usize = 1_000;
-/// Rows deleted from one list, which is what a transaction can take in at most where no server waits.
-const DELETE_ROWS: usize = 20_000;
-/// Rows in a file of an archive at most.
-const FILE_ROWS: usize = 50_000;
+/// Rows that are put into the order in which they go, and into a file of an archive, at most: some 10 MB.
+const WINDOW_ROWS: usize = 200_000;
 
 /// Remove activities and sessions that have become too old; what they counted for stays counted
 #[derive(Args, Debug)]
@@ -131,45 +130,61 @@ impl Prune<'_> {
     fn activities(&mut self) -> anyhow::Result<()> {
         for mut walk in self.rules.walks() {
             let mut going: Vec<GoingActivity> = Vec::new();
-            while let Some(rows) = self
-                .pruner
-                .next_activities(&self.rules, &mut walk, PAGE_ROWS)
-                .map_err(self.explain)?
-            {
-                let mut is_full = going.len() + rows.len() >= DELETE_ROWS;
-                if let Some(archive) = &mut self.archive {
-                    for row in &rows {
-                        archive.add(Kind::Activities, row.activity.timestamp, row)?;
-                    }
-                    is_full = archive.is_full() || going.len() + rows.len() >= FILE_ROWS;
-                }
-                going.extend(rows.iter().map(|row| GoingActivity::from(&row.activity)));
-                if is_full {
-                    self.remove_activities(&going)?;
-                    going.clear();
+            while let Some(rows) = self.next_activities(&mut walk)? {
+                going.extend(rows);
+                let is_full = self.archive.as_ref().is_some_and(Archive::is_full);
+                if is_full || going.len() + PAGE_ROWS > WINDOW_ROWS {
+                    self.remove_activities(&mut going)?;
                 }
             }
-            self.remove_activities(&going)?;
+            self.remove_activities(&mut going)?;
         }
         Ok(())
     }
 
-    fn remove_activities(&mut self, going: &[GoingActivity]) -> anyhow::Result<()> {
+    /// The next rows that go, which are in the archive then; `None` at the end of the walk.
+    fn next_activities(&mut self, walk: &mut Walk) -> anyhow::Result<Option<Vec<GoingActivity>>> {
+        let Self { pruner, rules, .. } = self;
+        let Some(archive) = &mut self.archive else {
+            return pruner
+                .next_activities(rules, walk, PAGE_ROWS)
+                .map_err(self.explain);
+        };
+        let Some(rows) = pruner
+            .next_whole_activities(rules, walk, PAGE_ROWS)
+            .map_err(self.explain)?
+        else {
+            return Ok(None);
+        };
+        for row in &rows {
+            archive.add(Kind::Activities, row.activity.timestamp, row)?;
+        }
+        let going = rows.iter().map(|row| GoingActivity::from(&row.activity));
+        Ok(Some(going.collect()))
+    }
+
+    /// Leaves `going` empty.
+    fn remove_activities(&mut self, going: &mut Vec<GoingActivity>) -> anyhow::Result<()> {
         if let Some(archive) = &mut self.archive {
             archive.finish_file()?;
         }
         let report = &mut self.report;
         if report.is_dry_run() {
-            going.iter().for_each(|row| report.activity(row));
+            going.drain(..).for_each(|row| report.activity(&row));
             return Ok(());
         }
+        // In the order of the largest indexes: a page of those is then written once for all of its rows that go, and
+        // not once for each.
+        going.sort_unstable_by_key(|row| (row.user_id, row.id));
         let pruner = &mut self.pruner;
         in_batches(
             going,
             |left| pruner.delete_activities(left),
             |row| report.activity(row),
         )
-        .map_err(self.explain)
+        .map_err(self.explain)?;
+        going.clear();
+        Ok(())
     }
 
     fn sessions(&mut self) -> anyhow::Result<()> {
@@ -183,21 +198,20 @@ impl Prune<'_> {
             .next_sessions(&mut walk, PAGE_ROWS)
             .map_err(self.explain)?
         {
-            let mut is_full = self.archive.is_none() && going.len() + rows.len() >= DELETE_ROWS;
             for row in &rows {
                 let Some((ended_at, _)) = row.session.ended else {
                     continue;
                 };
                 if let Some(archive) = &mut self.archive {
                     archive.add(Kind::Sessions, ended_at, row)?;
-                    is_full = archive.is_full() || going.len() >= FILE_ROWS;
                 }
                 going.push(GoingSession {
                     id: row.session.id,
                     ended_at,
                 });
             }
-            if is_full {
+            let is_full = self.archive.as_ref().is_some_and(Archive::is_full);
+            if is_full || going.len() + PAGE_ROWS > WINDOW_ROWS {
                 self.remove_sessions(&going)?;
                 going.clear();
             }

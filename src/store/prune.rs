@@ -98,18 +98,26 @@ pub struct GoingActivity {
     pub size_bytes: u64,
 }
 
-impl From<&Activity> for GoingActivity {
-    fn from(row: &Activity) -> Self {
-        let length = |text: &Option<String>| text.as_ref().map_or(0, |text| text.len() as u64);
-        // Header and cell pointer of the row, id, user, time and device; action and id stand in three indexes, the user in
-        // two, and a row with a target in one more.
+impl GoingActivity {
+    /// About what a row takes in the file: the bytes of its action, of the type of its target and of its other texts, with
+    /// what is of one size and the places in the indexes.
+    pub(super) fn size_bytes(action: usize, target_type: Option<u32>, texts: u32) -> u64 {
+        // Header and cell pointer of the row, id, user, time and device; action and id stand in two indexes, the user in
+        // one, and a row with a target in one more.
         const ROW: u64 = 16 + 16 + 4 + 6 + 4;
-        const INDEXES: u64 = 3 * (16 + 7) + 2 * 4;
-        let action = row.action.len() as u64;
-        let target = match &row.target_type {
-            Some(name) => 2 * name.len() as u64 + 16 + 7,
+        const INDEXES: u64 = 2 * (16 + 7) + 4;
+        let target = match target_type {
+            Some(length) => 2 * u64::from(length) + 16 + 7,
             None => 0,
         };
+        ROW + INDEXES + 3 * action as u64 + target + u64::from(texts)
+    }
+}
+
+impl From<&Activity> for GoingActivity {
+    fn from(row: &Activity) -> Self {
+        // Some kilobytes at most.
+        let length = |text: &String| u32::try_from(text.len()).unwrap_or(u32::MAX);
         let texts = [
             &row.target_id,
             &row.metadata,
@@ -122,11 +130,11 @@ impl From<&Activity> for GoingActivity {
             user_id: row.user_id,
             action: row.action.clone(),
             timestamp: row.timestamp,
-            size_bytes: ROW
-                + INDEXES
-                + 3 * action
-                + target
-                + texts.into_iter().map(length).sum::<u64>(),
+            size_bytes: Self::size_bytes(
+                row.action.len(),
+                row.target_type.as_ref().map(length),
+                texts.into_iter().flatten().map(length).sum(),
+            ),
         }
     }
 }
@@ -183,18 +191,45 @@ impl Pruner {
         rules: &PruneRules,
         walk: &mut Walk,
         limit: usize,
+    ) -> Result<Option<Vec<GoingActivity>>> {
+        self.next(walk, limit, |row: &GoingActivity| {
+            (row.id, rules.goes(&row.action, row.timestamp))
+        })
+    }
+
+    /// As [`Pruner::next_activities`], all of each row.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn next_whole_activities(
+        &self,
+        rules: &PruneRules,
+        walk: &mut Walk,
+        limit: usize,
     ) -> Result<Option<Vec<LoggedActivity>>> {
-        let Walk {
-            action,
-            after,
-            before,
-        } = walk;
-        let mut rows = self.0.between(action.as_deref(), *after, *before, limit)?;
+        self.next(walk, limit, |LoggedActivity { activity, .. }| {
+            let goes = rules.goes(&activity.action, activity.timestamp);
+            (activity.id, goes)
+        })
+    }
+
+    fn next<T: sqlite::Read>(
+        &self,
+        walk: &mut Walk,
+        limit: usize,
+        judge: impl Fn(&T) -> (ActivityId, bool),
+    ) -> Result<Option<Vec<T>>> {
+        let stretch = sqlite::Stretch {
+            action: walk.action.as_deref(),
+            after: walk.after,
+            before: walk.before,
+        };
+        let mut rows = self.0.activities(&stretch, limit)?;
         let Some(last) = rows.last() else {
             return Ok(None);
         };
-        *after = *last.activity.id.0.as_bytes();
-        rows.retain(|row| rules.goes(&row.activity.action, row.activity.timestamp));
+        walk.after = *judge(last).0.0.as_bytes();
+        rows.retain(|row| judge(row).1);
         Ok(Some(rows))
     }
 

@@ -452,8 +452,7 @@ async fn in_a_pruned_quarter_hour_an_answer_says_that_it_is_approximate() {
     };
     let mut pruner = Pruner::open(&world.path(), Durability::Normal, false).expect("opens");
     for mut walk in rules.walks() {
-        while let Some(rows) = pruner.next_activities(&rules, &mut walk, 9).expect("rows") {
-            let going: Vec<_> = rows.iter().map(|row| (&row.activity).into()).collect();
+        while let Some(going) = pruner.next_activities(&rules, &mut walk, 9).expect("rows") {
             pruner.delete_activities(&going).expect("deleted");
         }
     }

@@ -4,7 +4,7 @@
 //! and not rows. Totals come from the counts that [`rollups`] keeps; only what those cannot tell (another filter, the
 //! ends of a range within a quarter hour) is counted in an index.
 
-use super::rollups::{self, EVERY_ACTION, EVERYONE, End};
+use super::rollups::{self, EVERY_ACTION, EVERYONE, End, QUARTER_MS};
 use super::{Fault, rows, snapshot};
 use crate::model::*;
 use crate::store::{
@@ -141,8 +141,10 @@ macro_rules! columns {
          l.country_code, l.region, l.timestamp"
     };
 }
+pub(super) use columns;
 
-fn from_row(row: &Row<'_>) -> rusqlite::Result<LoggedActivity> {
+/// A row, from [`columns`].
+pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<LoggedActivity> {
     Ok(LoggedActivity {
         username: rows::username(row, 2)?,
         activity: Activity {
@@ -161,45 +163,80 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<LoggedActivity> {
     })
 }
 
-/// A filter as SQL: the table with the index that fits it best, the conditions, and their values.
+/// A filter as SQL: the table with the index that fits it best, the conditions, their values, and the order of time.
 struct Selection {
     from: &'static str,
     conditions: String,
     values: Vec<Value>,
+    newest_first: &'static str,
 }
 
+/// The quarter hours in which somebody did something, and of each what they did in it: ids begin with their time.
+const BY_QUARTERS: &str = "activity_rollups r CROSS JOIN user_activity_logs l INDEXED BY idx_activity_user \
+     ON l.id >= unhex(format('%012x', r.bucket * 900000)) AND l.id < unhex(format('%012x', (r.bucket + 1) * 900000))";
+
 impl Selection {
-    fn of(filter: &ActivityFilter, before: Option<ActivityId>) -> Self {
+    /// `has_rollups` says of the filter's user whether they have rollups.
+    fn of(filter: &ActivityFilter, before: Option<ActivityId>, has_rollups: bool) -> Self {
         // The planner knows nothing of how many rows somebody has; the index is ours to choose.
         let from = match (filter.user_id, &filter.action, &filter.target_type) {
-            (Some(_), Some(_), _) => "user_activity_logs INDEXED BY idx_activity_user_action",
-            (Some(_), None, _) => "user_activity_logs INDEXED BY idx_activity_user",
-            (None, Some(_), _) => "user_activity_logs INDEXED BY idx_activity_action",
-            (None, None, Some(_)) => "user_activity_logs INDEXED BY idx_activity_target_type",
-            (None, None, None) => "user_activity_logs NOT INDEXED",
+            (Some(_), Some(_), _) if has_rollups => BY_QUARTERS,
+            (Some(_), ..) => "user_activity_logs l INDEXED BY idx_activity_user",
+            (None, Some(_), _) => "user_activity_logs l INDEXED BY idx_activity_action",
+            (None, None, Some(_)) => "user_activity_logs l INDEXED BY idx_activity_target_type",
+            (None, None, None) => "user_activity_logs l NOT INDEXED",
         };
+        let by_quarters = from == BY_QUARTERS;
         let mut selection = Self {
             from,
             conditions: String::from("1"),
             values: Vec::new(),
+            newest_first: if by_quarters {
+                "r.bucket DESC, l.id DESC"
+            } else {
+                "l.id DESC"
+            },
         };
         if let Some(user) = filter.user_id {
-            selection.and("user_id = ?", Value::Integer(user.0));
+            selection.and("l.user_id = ?", Value::Integer(user.0));
+            if by_quarters {
+                selection.and("r.user_id = ?", Value::Integer(user.0));
+            }
         }
         if let Some(action) = &filter.action {
-            selection.and("action = ?", Value::Text(action.clone()));
+            selection.and("l.action = ?", Value::Text(action.clone()));
+            if by_quarters {
+                selection.and("r.action = ?", Value::Text(action.clone()));
+                selection
+                    .conditions
+                    .push_str(" AND r.span = 0 AND r.live > 0");
+            }
         }
         if let Some(target_type) = &filter.target_type {
-            selection.and("target_type = ?", Value::Text(target_type.clone()));
+            selection.and("l.target_type = ?", Value::Text(target_type.clone()));
         }
+        // Of a quarter hour the bounds are its own, and these are for what is left of it.
+        let (from_id, before_id) = if by_quarters {
+            ("+l.id >= ?", "+l.id < ?")
+        } else {
+            ("l.id >= ?", "l.id < ?")
+        };
         if let Some(from) = filter.from {
             let id = ActivityId::floor(from);
-            selection.and("id >= ?", Value::Blob(id.to_vec()));
+            selection.and(from_id, Value::Blob(id.to_vec()));
+            if by_quarters {
+                let quarter = from.as_millis().div_euclid(QUARTER_MS);
+                selection.and("r.bucket >= ?", Value::Integer(quarter));
+            }
         }
-        let end = filter.to.map(ActivityId::floor);
-        let before = before.map(|id| *id.0.as_bytes());
-        if let Some(id) = [end, before].into_iter().flatten().min() {
-            selection.and("id < ?", Value::Blob(id.to_vec()));
+        let before = before.map(|id| (*id.0.as_bytes(), id.timestamp()));
+        let end = filter.to.map(|to| (ActivityId::floor(to), to));
+        if let Some((id, at)) = [end, before].into_iter().flatten().min() {
+            selection.and(before_id, Value::Blob(id.to_vec()));
+            if by_quarters {
+                let quarter = at.as_millis().div_euclid(QUARTER_MS);
+                selection.and("r.bucket <= ?", Value::Integer(quarter));
+            }
         }
         selection
     }
@@ -208,6 +245,29 @@ impl Selection {
         self.conditions.push_str(" AND ");
         self.conditions.push_str(condition);
         self.values.push(value);
+    }
+
+    /// The selection of a filter of which it is not known who its user is.
+    fn find(
+        connection: &Connection,
+        filter: &ActivityFilter,
+        before: Option<ActivityId>,
+    ) -> Result<Self, Fault> {
+        let has_rollups = match (filter.user_id, &filter.action) {
+            (Some(user), Some(_)) => {
+                rollups::total(connection, Some(user), EVERY_ACTION)?.has_rollups
+            }
+            _ => false,
+        };
+        Ok(Self::of(filter, before, has_rollups))
+    }
+
+    /// The ids of a page; `LIMIT` and `OFFSET` are the last two values.
+    fn ids(&self) -> String {
+        format!(
+            "SELECT l.id FROM {} WHERE {} ORDER BY {} LIMIT ? OFFSET ?",
+            self.from, self.conditions, self.newest_first
+        )
     }
 
     fn count(&self, connection: &Connection) -> Result<i64, Fault> {
@@ -239,16 +299,15 @@ pub fn page(
             ActivityPlace::Offset(offset) => (None, offset),
             ActivityPlace::Before(id) => (Some(id), 0),
         };
-        let mut selection = Selection::of(filter, before);
+        let mut selection = Selection::find(connection, filter, before)?;
         let sql = format!(
             concat!(
                 "SELECT ",
                 columns!(),
-                " FROM (SELECT id FROM {} WHERE {} ORDER BY id DESC LIMIT ? OFFSET ?) page \
-                 CROSS JOIN user_activity_logs l ON l.id = page.id CROSS JOIN users u ON u.id = l.user_id \
-                 ORDER BY l.id DESC"
+                " FROM ({}) page CROSS JOIN user_activity_logs l ON l.id = page.id \
+                 CROSS JOIN users u ON u.id = l.user_id ORDER BY l.id DESC"
             ),
-            selection.from, selection.conditions
+            selection.ids()
         );
         // One more than asked for tells whether there is a next page.
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
@@ -293,45 +352,10 @@ pub fn after(
     Ok(rows)
 }
 
-pub(super) const BETWEEN: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM user_activity_logs l NOT INDEXED CROSS JOIN users u ON u.id = l.user_id \
-     WHERE l.id > ?1 AND l.id < ?2 ORDER BY l.id LIMIT ?3"
-);
-pub(super) const BETWEEN_OF_ACTION: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM user_activity_logs l INDEXED BY idx_activity_action CROSS JOIN users u ON u.id = l.user_id \
-     WHERE l.id > ?1 AND l.id < ?2 AND l.action = ?4 ORDER BY l.id LIMIT ?3"
-);
-
-/// A page of the rows between two ids, oldest first; with an action only of it.
-pub fn between(
-    connection: &Connection,
-    action: Option<&str>,
-    after: [u8; 16],
-    before: [u8; 16],
-    limit: usize,
-) -> Result<Vec<LoggedActivity>, Fault> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = match action {
-        None => connection
-            .prepare_cached(BETWEEN)?
-            .query_map((after, before, limit), from_row)?
-            .collect::<rusqlite::Result<_>>()?,
-        Some(action) => connection
-            .prepare_cached(BETWEEN_OF_ACTION)?
-            .query_map((after, before, limit, action), from_row)?
-            .collect::<rusqlite::Result<_>>()?,
-    };
-    Ok(rows)
-}
-
 /// How many rows there are.
 pub fn count(connection: &Connection, filter: &ActivityFilter) -> Result<i64, Fault> {
     if filter.target_type.is_some() {
-        return Selection::of(filter, None).count(connection);
+        return Selection::find(connection, filter, None)?.count(connection);
     }
     let action = filter.action.as_deref().unwrap_or(EVERY_ACTION);
     if filter.from.is_none() && filter.to.is_none() {
@@ -340,7 +364,7 @@ pub fn count(connection: &Connection, filter: &ActivityFilter) -> Result<i64, Fa
     if let Some(user) = filter.user_id
         && !rollups::total(connection, Some(user), EVERY_ACTION)?.has_rollups
     {
-        return Selection::of(filter, None).count(connection);
+        return Selection::of(filter, None, false).count(connection);
     }
     let user = filter.user_id.map_or(EVERYONE, |id| id.0);
     let parts = rollups::parts(
@@ -356,7 +380,7 @@ pub fn count(connection: &Connection, filter: &ActivityFilter) -> Result<i64, Fa
                 to: Some(Timestamp::from_millis(to)),
                 ..filter.clone()
             };
-            total += Selection::of(&end, None).count(connection)?;
+            total += Selection::of(&end, None, false).count(connection)?;
         }
     }
     Ok(total)
@@ -388,7 +412,7 @@ pub fn count_ever(
                     to: Some(Timestamp::from_millis(to)),
                     ..ActivityFilter::default()
                 };
-                total += Selection::of(&filter, None).count(connection)?;
+                total += Selection::of(&filter, None, false).count(connection)?;
             }
             End::Widened(quarter) => {
                 total += of_quarter(quarter)?.0;
@@ -397,4 +421,25 @@ pub fn count_ever(
         }
     }
     Ok((total, is_widened))
+}
+
+/// How the ids of a page are found, for every combination of filters.
+#[cfg(test)]
+pub(super) fn every_selection() -> Vec<String> {
+    let mut statements = Vec::new();
+    for bits in 0..64 {
+        let given = |bit: u32| bits & 1 << bit > 0;
+        let filter = ActivityFilter {
+            user_id: given(0).then_some(UserId(1)),
+            action: given(1).then(|| "login".into()),
+            target_type: given(2).then(|| "video".into()),
+            from: given(3).then_some(Timestamp::from_millis(0)),
+            to: given(4).then_some(LATEST),
+        };
+        let before = given(5).then(|| ActivityId::new(LATEST));
+        for has_rollups in [false, true] {
+            statements.push(Selection::of(&filter, before, has_rollups).ids());
+        }
+    }
+    statements
 }

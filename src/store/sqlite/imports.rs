@@ -149,7 +149,7 @@ fn add_activities(
     rows.sort_unstable_by_key(|row| row.id);
     let written = log::insert(connection, &rows, |_| Ok(true))?;
     for row in &written {
-        added.add(connection, row)?;
+        added.add(connection, rollups::counted(row))?;
     }
     Ok(Ok(counts(rows.len(), written.len())))
 }
@@ -271,12 +271,12 @@ pub fn sessions(
 
 const LAST_OF_PAGE: &str =
     "SELECT max(id) FROM (SELECT id FROM users WHERE id > ?1 ORDER BY id LIMIT ?2)";
-// The newest of each is one step into an index.
+// The newest of each is a step or a few into an index.
 const CATCH_UP_ACTIVITIES: &str = "WITH newest (id, active, login) AS MATERIALIZED ( \
          SELECT u.id, \
              (SELECT timestamp FROM user_activity_logs INDEXED BY idx_activity_user \
               WHERE user_id = u.id ORDER BY id DESC LIMIT 1), \
-             (SELECT timestamp FROM user_activity_logs INDEXED BY idx_activity_user_action \
+             (SELECT timestamp FROM user_activity_logs INDEXED BY idx_activity_user \
               WHERE user_id = u.id AND action = 'login' ORDER BY id DESC LIMIT 1) \
          FROM users u WHERE u.id > ?1 AND u.id <= ?2) \
      UPDATE users SET \

@@ -232,6 +232,7 @@ fn enter_wal(connection: &Connection) -> rusqlite::Result<()> {
 /// What every writing connection is told, once the file is prepared.
 fn set_up_writer(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(256);
+    pool::plan_once(connection)?;
     // The writer waits for locks by itself, since its patience differs by command.
     connection.busy_timeout(Duration::ZERO)?;
     connection.execute_batch(

@@ -1,4 +1,4 @@
-//! The cost of the statements over people, as SQLite plans them.
+//! The cost of the statements over people and over the log, as SQLite plans them.
 
 use super::{
     activities, analytics, blocks, conversations, erase, export, exports, follows, messages,
@@ -51,25 +51,18 @@ fn no_statement_scans_a_table() {
         online::ONLINE,
         online::OPEN_OF,
         online::LAST_OF,
-        activities::BETWEEN,
-        activities::BETWEEN_OF_ACTION,
-        prune::SESSIONS,
+        prune::going::WHOLE[0],
+        prune::going::WHOLE[1],
+        prune::going::BRIEF[0],
+        prune::going::BRIEF[1],
+        prune::going::SESSIONS,
         prune::DELETE_SESSION,
         prune::DELETE_ACTIVITY,
         // What the database does by itself when a user or a target goes.
         "DELETE FROM user_activity_logs WHERE user_id = ?1",
     ];
     for sql in statements.into_iter().chain(erase::ROWS) {
-        let mut statement = connection
-            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
-            .expect("a plan");
-        let count = statement.parameter_count();
-        let nulls = vec![rusqlite::types::Null; count];
-        let steps: Vec<String> = statement
-            .query_map(rusqlite::params_from_iter(nulls), |row| row.get(3))
-            .expect("a plan")
-            .collect::<Result<_, _>>()
-            .expect("a plan");
+        let steps = plan(&connection, sql);
         for step in &steps {
             let scanned = step.strip_prefix("SCAN ").unwrap_or("j");
             let name = scanned.split(' ').next().unwrap_or_default();
@@ -88,4 +81,38 @@ fn no_statement_scans_a_table() {
             );
         }
     }
+}
+
+/// A page of the log is read from the newest on, from the index that fits its filter, and never sorted.
+#[test]
+fn no_page_of_the_log_is_sorted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("plan.db");
+    migrate::up(&path).expect("a database");
+    let connection = rusqlite::Connection::open(&path).expect("opens");
+    for sql in activities::every_selection() {
+        let steps = plan(&connection, &sql);
+        let is_fitting = match sql.contains("WHERE 1 AND") {
+            true => steps.iter().all(|step| step.starts_with("SEARCH ")),
+            false => steps == ["SCAN l"],
+        };
+        let is_bounded = !sql.contains("activity_rollups")
+            || steps
+                .iter()
+                .any(|step| step.contains("(user_id=? AND id>? AND id<?)"));
+        assert!(is_fitting && is_bounded, "{steps:#?}\nin {sql}");
+    }
+}
+
+/// The steps of a statement.
+fn plan(connection: &rusqlite::Connection, sql: &str) -> Vec<String> {
+    let mut statement = connection
+        .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+        .expect("a plan");
+    let nulls = vec![rusqlite::types::Null; statement.parameter_count()];
+    statement
+        .query_map(rusqlite::params_from_iter(nulls), |row| row.get(3))
+        .expect("a plan")
+        .collect::<Result<_, _>>()
+        .expect("a plan")
 }

@@ -11,6 +11,7 @@ use crate::store::{Options, Result, StoreError};
 use parking_lot::Mutex;
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -128,10 +129,19 @@ impl Drop for Place<'_> {
 /// What every reading connection is told.
 pub(super) fn set_up_reader(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(128);
+    plan_once(connection)?;
     connection.busy_timeout(Duration::from_secs(2))?;
     connection.execute_batch(
         "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -512;",
     )
+}
+
+/// Plans a statement when it is prepared and not again for each value that is bound: SQLite would look into a bound
+/// `LIMIT`, and with that prepare the statement anew whenever one is given.
+pub(super) fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map(drop)
 }
 
 /// Opens one outside the pool.

@@ -1,31 +1,43 @@
 //! Removing old rows and giving their space back, on a connection of its own.
 //!
-//! A batch holds the lock for [`SERVED_TIME`] beside a server and then leaves it a gap; alone it takes longer ones. The
-//! log is copied each time it has grown, alone less often, and past 64 MB nothing more is written until it begins anew, so that it stays
-//! below 128 MB whoever reads from it.
+//! A batch holds the lock for [`SERVED_HOLD`] beside a server and then lets it have a turn; alone it takes longer ones.
+//! The log is copied by a thread of its own as it grows, and past 64 MB nothing more is written until it begins anew,
+//! so that it stays below 128 MB whoever reads from it.
+
+use super::checkpoint::{Checkpointer, Signal};
+pub(super) mod going;
+mod gone;
+
+pub use going::{Read, SessionPage, Stretch};
+pub use gone::Gone;
 
 use super::open;
-use super::rollups::{self, EVERY_ACTION, EVERYONE, QUARTER_MS};
-use super::{Fault, activities, analytics, checkpoint, rows};
+use super::rollups::{self, Counts, EVERY_ACTION, EVERYONE, QUARTER_MS};
+use super::{Fault, checkpoint};
 use crate::model::*;
 use crate::store::{
-    GoingActivity, GoingSession, Options, PruneBatch, PruneRules, Result, SessionEntry, StoreError,
+    GoingActivity, GoingSession, Options, PruneBatch, PruneRules, Result, StoreError,
 };
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How long a batch deletes beside a server, and alone. The counts and the commit take about as long again.
-const SERVED_TIME: Duration = Duration::from_millis(3);
-const ALONE_TIME: Duration = Duration::from_millis(200);
+/// How long a batch holds the lock beside a server, and alone.
+const SERVED_HOLD: Duration = Duration::from_millis(15);
+const ALONE_HOLD: Duration = Duration::from_secs(1);
+/// What a batch adds to the log at most, about: 48 MB.
+const BATCH_PAGES: u64 = 12_288;
 /// Rows between two looks at the clock.
 const ROWS_A_LOOK: usize = 8;
-/// What a server gets between two batches. It looks for the lock every 5 ms.
-const GAP: Duration = Duration::from_millis(8);
+/// What a server gets between two batches: a turn, or so long if it does not take one.
+const GAP: Duration = Duration::from_millis(4);
+/// Between two looks for the lock or for another's turn.
+const LOOK: Duration = Duration::from_micros(300);
 /// A boot that has not proven life for so long is over.
 const LIFE: Duration = Duration::from_secs(15);
-/// How long others may hold the lock in a row.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Looks for the lock while others hold it: half a minute.
+const LOOKS: i32 = 100_000;
 /// How long somebody may read from a log that is past its bound.
 const LOG_PATIENCE: Duration = Duration::from_secs(300);
 /// Pages given back in one step beside a server, where 256 took 40 to 130 ms, and alone.
@@ -35,56 +47,45 @@ const CACHE_KIB: i64 = 64 * 1024;
 
 pub struct Pruner {
     connection: Connection,
-    /// Of its own, with less patience; none where nothing is changed.
-    checkpointer: Option<Connection>,
-    /// Pages in the log at which it is copied next.
-    due: u64,
-    /// Pages in the log after the last commit.
-    log_pages: u64,
+    /// None where nothing is changed.
+    log: Option<Log>,
+    pace: Pace,
     /// Whether a server was at work at the last batch.
     is_served: bool,
 }
 
+/// The write-ahead log: a thread that copies it, and a connection that has it begin anew where it has become too long.
+struct Log {
+    thread: Option<Checkpointer>,
+    signal: Signal,
+    restarter: Connection,
+}
+
+/// How many rows a batch takes at most, learned from the one before.
+struct Pace(usize);
+
 const IS_SERVED: &str =
     "SELECT EXISTS (SELECT 1 FROM boots WHERE ended_at IS NULL AND proof_at > ?1)";
-const GUARD: &str = "INSERT INTO counted_deletes (id) VALUES (1)";
-const UNGUARD: &str = "DELETE FROM counted_deletes";
 pub(super) const DELETE_ACTIVITY: &str = "DELETE FROM user_activity_logs WHERE id = ?1";
 // One that was resumed meanwhile is another session now.
 pub(super) const DELETE_SESSION: &str = "DELETE FROM sessions WHERE id = ?1 AND ended_at = ?2";
-const NOTE: &str = "INSERT INTO pruned (action, before) VALUES (?1, ?2) \
-     ON CONFLICT (action) DO UPDATE SET before = max(before, excluded.before)";
-const NOTED: &str = "SELECT action, before FROM pruned";
-/// The name under which the ends of sessions are noted: no action has it.
-const SESSIONS_NOTE: &str = "";
-pub(super) const SESSIONS: &str = concat!(
-    "SELECT ",
-    analytics::session_columns!(),
-    " FROM sessions s INDEXED BY idx_sessions_ended CROSS JOIN users u ON u.id = s.user_id \
-     WHERE s.ended_at IS NOT NULL AND s.ended_at < ?1 AND (s.ended_at, s.rowid) > (?2, ?3) \
-     ORDER BY s.ended_at, s.rowid LIMIT ?4"
-);
-
-/// Sessions, and the end and row of the last one.
-pub type SessionPage = (Vec<SessionEntry>, Option<(i64, i64)>);
 
 impl Pruner {
     pub fn open(path: &std::path::Path, options: &Options, looks_only: bool) -> Result<Self> {
         let opened = open::open(path, options)?;
-        let (connection, checkpointer) = match opened.writer {
+        let (connection, log) = match opened.writer {
             Some(connection) => {
-                let checkpointer = opened.location.open_writer(options.durability)?;
-                prepare(&connection, &checkpointer).map_err(|error| fault(error.into()))?;
-                (connection, Some(checkpointer))
+                prepare(&connection).map_err(|error| fault(error.into()))?;
+                let open = || opened.location.open_writer(options.durability);
+                (connection, Some(Log::open(open()?, open()?)?))
             }
             None if looks_only => (opened.location.open_reader()?, None),
             None => return Err(super::read_only()),
         };
         Ok(Self {
             connection,
-            checkpointer,
-            due: checkpoint::PASSIVE_PAGES,
-            log_pages: 0,
+            log,
+            pace: Pace(ROWS_A_LOOK),
             is_served: false,
         })
     }
@@ -110,64 +111,47 @@ impl Pruner {
         sum().map_err(fault)
     }
 
-    pub fn between(
-        &self,
-        action: Option<&str>,
-        after: [u8; 16],
-        before: [u8; 16],
-        limit: usize,
-    ) -> Result<Vec<LoggedActivity>> {
-        activities::between(&self.connection, action, after, before, limit).map_err(fault)
+    pub fn activities<T: Read>(&self, stretch: &Stretch<'_>, limit: usize) -> Result<Vec<T>> {
+        going::activities(&self.connection, stretch, limit).map_err(fault)
     }
 
     pub fn sessions(
         &self,
         before: Timestamp,
-        (ended_at, row): (i64, i64),
+        after: (i64, i64),
         limit: usize,
     ) -> Result<SessionPage> {
-        let read = || {
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let sessions = self
-                .connection
-                .prepare_cached(SESSIONS)?
-                .query_map((before.as_millis(), ended_at, row, limit), analytics::entry)?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
-            let place = |last: &SessionEntry| {
-                let (ended_at, _) = last.session.ended?;
-                Some((ended_at.as_millis(), last.cursor.row_id))
-            };
-            let last = sessions.last().and_then(place);
-            Ok((sessions, last))
-        };
-        read().map_err(fault)
+        going::sessions(&self.connection, before, after, limit).map_err(fault)
     }
 
     pub fn delete_activities(&mut self, going: &[GoingActivity]) -> Result<PruneBatch> {
-        self.batch(|connection, until| {
-            connection.prepare_cached(GUARD)?.execute([])?;
+        // The counts are lowered here, once for all rows that are gone.
+        self.set_triggers(false)?;
+        self.batch(going, |connection, going, until| {
             let mut delete = connection.prepare_cached(DELETE_ACTIVITY)?;
             let batch = take(going, until, |row| {
                 Ok(delete.execute([row.id.0.as_bytes()])? > 0)
             })?;
             let gone = batch.gone.iter().filter_map(|index| going.get(*index));
-            let counted = gone.map(|row| (row.user_id, row.action.as_str(), row.timestamp));
-            rollups::lower(connection, counted.clone())?;
+            let mut counts = Counts::default();
             let mut newest: BTreeMap<&str, Timestamp> = BTreeMap::new();
-            for (_, action, at) in counted {
+            for row in gone {
+                let (action, at) = (row.action.as_str(), row.timestamp);
+                counts.add(connection, (row.user_id, action, at))?;
                 let newest = newest.entry(action).or_insert(at);
                 *newest = at.max(*newest);
             }
+            counts.lower(connection)?;
             for (action, at) in newest {
-                note(connection, action, at)?;
+                gone::note(connection, action, at)?;
             }
-            connection.prepare_cached(UNGUARD)?.execute([])?;
             Ok(batch)
         })
     }
 
     pub fn delete_sessions(&mut self, going: &[GoingSession]) -> Result<PruneBatch> {
-        self.batch(|connection, until| {
+        self.set_triggers(true)?;
+        self.batch(going, |connection, going, until| {
             let mut delete = connection.prepare_cached(DELETE_SESSION)?;
             let batch = take(going, until, |row| {
                 let id = row.id.0.hyphenated().to_string();
@@ -175,25 +159,41 @@ impl Pruner {
             })?;
             let gone = batch.gone.iter().filter_map(|index| going.get(*index));
             if let Some(newest) = gone.map(|row| row.ended_at).max() {
-                note(connection, SESSIONS_NOTE, newest)?;
+                gone::note_sessions(connection, newest)?;
             }
             Ok(batch)
         })
     }
 
-    /// Runs `work` in a transaction of its own, with the moment at which it should end.
-    fn batch(
+    fn set_triggers(&self, are_on: bool) -> Result<()> {
+        self.connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, are_on)
+            .map(drop)
+            .map_err(|error| fault(error.into()))
+    }
+
+    /// Runs `work` on the front of `going` in a transaction of its own, with the moment at which it should end.
+    fn batch<T>(
         &mut self,
-        work: impl FnOnce(&Connection, Instant) -> Result<PruneBatch, Fault>,
+        going: &[T],
+        work: impl FnOnce(&Connection, &[T], Instant) -> Result<PruneBatch, Fault>,
     ) -> Result<PruneBatch> {
-        let Self { connection, .. } = self;
+        let Self {
+            connection, pace, ..
+        } = self;
         let run = || {
             let transaction =
                 Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+            let begun = Instant::now();
             let is_served = is_served(&transaction)?;
-            let time = if is_served { SERVED_TIME } else { ALONE_TIME };
-            let batch = work(&transaction, Instant::now() + time)?;
+            let hold = if is_served { SERVED_HOLD } else { ALONE_HOLD };
+            let pages = checkpoint::wal_pages();
+            let batch = work(&transaction, pace.front(going), begun + hold)?;
             transaction.commit()?;
+            // Fewer than before where the log has begun anew.
+            let now = checkpoint::wal_pages();
+            let pages = now.checked_sub(pages).unwrap_or(now);
+            pace.learn(batch.taken, begun.elapsed().div_duration_f64(hold), pages);
             Ok((batch, is_served))
         };
         let (batch, is_served) = run().map_err(fault)?;
@@ -204,38 +204,24 @@ impl Pruner {
 
     /// After each commit.
     fn settle(&mut self) -> Result<()> {
-        let Some(checkpointer) = &self.checkpointer else {
-            return Ok(());
-        };
-        let pages = checkpoint::wal_pages();
-        // Alone it copies rarely: a page that is written again meanwhile is copied once.
-        let step = match self.is_served {
-            true => checkpoint::PASSIVE_PAGES,
-            false => checkpoint::RESTART_PAGES,
-        };
-        if pages < self.log_pages {
-            self.due = step;
-        }
-        self.log_pages = pages;
-        if pages >= self.due {
-            self.due = pages + step;
-            let checkpoint = |mode| {
-                checkpoint::checkpoint(checkpointer, mode).map_err(|error| fault(error.into()))
-            };
-            checkpoint("PASSIVE")?;
-            let start = Instant::now();
-            while pages >= checkpoint::RESTART_PAGES && checkpoint("RESTART")?.busy {
-                if start.elapsed() > LOG_PATIENCE {
-                    return Err(StoreError::Unavailable(
-                        "somebody has been reading from it for minutes, and its log would grow without bound".into(),
-                    ));
-                }
-                // Nobody can tell us when the last reader is through: look again.
-                std::thread::sleep(checkpoint::RESTART_GAP);
-            }
+        if let Some(log) = &self.log {
+            log.settle()?;
         }
         if self.is_served {
-            std::thread::sleep(GAP);
+            self.let_others().map_err(fault)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until somebody else has written, or for a gap in which nobody wants to.
+    fn let_others(&self) -> Result<(), Fault> {
+        // Changes when another connection has committed.
+        let mut version = self.connection.prepare_cached("PRAGMA data_version")?;
+        let mut version = || version.query_row([], |row| row.get::<_, i64>(0));
+        let (start, before) = (Instant::now(), version()?);
+        while start.elapsed() < GAP && version()? == before {
+            // Nobody can tell us when another process is through: look again.
+            std::thread::sleep(LOOK);
         }
         Ok(())
     }
@@ -272,9 +258,10 @@ impl Pruner {
     }
 
     pub fn finish(self) {
-        if let Some(checkpointer) = &self.checkpointer {
+        if let Some(mut log) = self.log {
+            log.stop();
             for _ in 0..20 {
-                match checkpoint::checkpoint(checkpointer, "TRUNCATE") {
+                match checkpoint::checkpoint(&log.restarter, "TRUNCATE") {
                     Ok(done) if done.busy => std::thread::sleep(checkpoint::RESTART_GAP),
                     Ok(_) => return,
                     Err(error) => {
@@ -287,11 +274,76 @@ impl Pruner {
     }
 }
 
-fn prepare(connection: &Connection, checkpointer: &Connection) -> rusqlite::Result<()> {
+impl Log {
+    fn open(copier: Connection, restarter: Connection) -> Result<Self> {
+        checkpoint::be_impatient(&restarter).map_err(|error| fault(error.into()))?;
+        let thread = Checkpointer::start(copier)?;
+        Ok(Self {
+            signal: thread.signal(),
+            thread: Some(thread),
+            restarter,
+        })
+    }
+
+    /// After each commit: has the log copied, and waits where it is past its bound.
+    fn settle(&self) -> Result<()> {
+        self.signal.committed();
+        let start = Instant::now();
+        while checkpoint::wal_pages() >= checkpoint::RESTART_PAGES {
+            let restarted = checkpoint::checkpoint(&self.restarter, "RESTART");
+            if !restarted.map_err(|error| fault(error.into()))?.busy {
+                break;
+            }
+            if start.elapsed() > LOG_PATIENCE {
+                return Err(StoreError::Unavailable(
+                    "somebody has been reading from it for minutes, and its log would grow without bound".into(),
+                ));
+            }
+            // Nobody can tell us when the last reader is through: look again.
+            std::thread::sleep(checkpoint::RESTART_GAP);
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self) {
+        self.signal.stop();
+        if let Some(thread) = self.thread.take() {
+            thread.finish();
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Pace {
+    fn front<'a, T>(&self, going: &'a [T]) -> &'a [T] {
+        going.get(..self.0).unwrap_or(going)
+    }
+
+    /// `rows` took `share` of the time that there was, and so many pages in the log.
+    fn learn(&mut self, rows: usize, share: f64, pages: u64) {
+        let share = share.max(pages as f64 / BATCH_PAGES as f64);
+        // What was short for want of rows says nothing of how many there could have been.
+        if rows >= self.0 || share > 1.0 {
+            let rows = (rows as f64 / share.max(0.5)) as usize;
+            self.0 = rows.max(ROWS_A_LOOK);
+        }
+    }
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     checkpoint::count_wal_pages(connection);
-    connection.busy_timeout(PATIENCE)?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    checkpoint::be_impatient(checkpointer)
+    connection.busy_handler(Some(|looks| {
+        std::thread::sleep(LOOK);
+        looks < LOOKS
+    }))?;
+    // Rows that come back when the power fails go again with the next run: no commit has to wait for the disk.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)
 }
 
 /// Whether a server is at work now.
@@ -323,35 +375,4 @@ fn take<T>(
         batch.taken += 1;
     }
     Ok(batch)
-}
-
-/// Notes that rows of `newest` are gone, and so may be earlier ones.
-fn note(connection: &Connection, action: &str, newest: Timestamp) -> Result<(), Fault> {
-    let before = newest.as_millis() + 1;
-    connection.prepare_cached(NOTE)?.execute((action, before))?;
-    Ok(())
-}
-
-/// Before when rows may be gone: of each action, and of sessions by their end.
-#[derive(Debug, Default)]
-pub struct Gone {
-    actions: BTreeMap<String, Timestamp>,
-}
-
-impl Gone {
-    pub fn read(connection: &Connection) -> Result<Self, Fault> {
-        let actions = connection
-            .prepare_cached(NOTED)?
-            .query_map([], |row| Ok((row.get(0)?, rows::time(row, 1)?)))?
-            .collect::<rusqlite::Result<_>>()?;
-        Ok(Self { actions })
-    }
-
-    pub fn may_have_held(&self, action: &str, at: Timestamp) -> bool {
-        self.actions.get(action).is_some_and(|before| at < *before)
-    }
-
-    pub fn may_have_held_session(&self, ended_at: Timestamp) -> bool {
-        self.may_have_held(SESSIONS_NOTE, ended_at)
-    }
 }

@@ -9,7 +9,7 @@ use crate::store::ImportSource;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use rusqlite::Connection;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 /// Milliseconds of a quarter hour: every zone's hours and days begin with one.
 pub const QUARTER_MS: i64 = 15 * 60 * 1000;
@@ -47,7 +47,7 @@ pub fn add<'a>(
 ) -> Result<(), Fault> {
     let mut counts = Counts::default();
     for row in rows {
-        counts.add(connection, row)?;
+        counts.add(connection, counted(row))?;
     }
     let with_many = counts.write(connection, ImportSource::Elsewhere)?;
     begin(connection, with_many)
@@ -71,20 +71,21 @@ impl Counts {
     }
 
     /// Counts a row.
-    pub fn add(&mut self, connection: &Connection, row: &Activity) -> Result<(), Fault> {
+    pub fn add(
+        &mut self,
+        connection: &Connection,
+        (UserId(user), action, at): Counted<'_>,
+    ) -> Result<(), Fault> {
         // There are few, and the last ones are the likely ones.
-        let known = self
-            .actions
-            .iter()
-            .rposition(|action| *action == row.action);
+        let known = self.actions.iter().rposition(|known| known == action);
         let action = known.unwrap_or_else(|| {
-            self.actions.push(row.action.clone());
+            self.actions.push(action.to_owned());
             self.actions.len() - 1
         });
-        let (user, quarter) = (row.user_id.0, row.timestamp.as_millis() / QUARTER_MS);
+        let quarter = at.as_millis() / QUARTER_MS;
         let before = match self.users.entry(user) {
             Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(new) => *new.insert(total(connection, Some(row.user_id), EVERY_ACTION)?),
+            Entry::Vacant(new) => *new.insert(total(connection, Some(UserId(user)), EVERY_ACTION)?),
         };
         *self.totals.entry((user, action)).or_default() += 1;
         *self
@@ -109,18 +110,9 @@ impl Counts {
             ImportSource::Elsewhere => (ADD_TOTAL, ADD_BUCKET),
             ImportSource::Archive => (RESTORE_TOTAL, RESTORE_BUCKET),
         };
-        // In the order of the tables.
-        let mut totals = Totals::new();
-        for ((user, action), count) in counted.totals {
-            for user in [EVERYONE, user] {
-                for action in [EVERY_ACTION, &counted.actions[action]] {
-                    *totals.entry((user, action)).or_default() += count;
-                }
-            }
-        }
         let mut with_many = Vec::new();
         let mut add = connection.prepare_cached(add_total)?;
-        for ((user, action), count) in totals {
+        for ((user, action), count) in counted.by_user() {
             add.execute((user, action, count))?;
             if action == EVERY_ACTION
                 && let Some(before) = counted.users.get(&user)
@@ -130,28 +122,50 @@ impl Counts {
                 with_many.push(user);
             }
         }
-        let mut buckets = Buckets::new();
-        for ((user, action, quarter), count) in counted.quarters {
-            for action in [EVERY_ACTION, &counted.actions[action]] {
-                for (span, bucket) in [(0, quarter), (1, quarter.div_euclid(QUARTERS_A_DAY))] {
-                    *buckets.entry((user, action, span, bucket)).or_default() += count;
-                }
-            }
-        }
         let mut add = connection.prepare_cached(add_bucket)?;
-        for ((user, action, span, bucket), count) in buckets {
+        for ((user, action, span, bucket), count) in counted.by_time() {
             add.execute((user, action, span, bucket, count))?;
         }
         Ok(with_many)
     }
-}
 
-fn add_buckets<'a>(buckets: &mut Buckets<'a>, user: i64, action: &'a str, at: Timestamp) {
-    let millis = at.as_millis();
-    for action in [EVERY_ACTION, action] {
-        for (span, bucket) in [(0, millis / QUARTER_MS), (1, millis / DAY_MS)] {
-            *buckets.entry((user, action, span, bucket)).or_default() += 1;
+    /// Takes what was counted from the live counts. What the trigger does row by row, once for all of them.
+    pub fn lower(self, connection: &Connection) -> Result<(), Fault> {
+        let mut lower = connection.prepare_cached(LOWER_TOTAL)?;
+        for ((user, action), count) in self.by_user() {
+            lower.execute((user, action, count))?;
         }
+        let mut lower = connection.prepare_cached(LOWER_BUCKET)?;
+        for ((user, action, span, bucket), count) in self.by_time() {
+            lower.execute((user, action, span, bucket, count))?;
+        }
+        Ok(())
+    }
+
+    /// The totals of everyone, of each user and of every action, in the order of the table.
+    fn by_user(&self) -> Totals<'_> {
+        let mut totals = Totals::new();
+        for ((user, action), count) in &self.totals {
+            for user in [EVERYONE, *user] {
+                for action in [EVERY_ACTION, &self.actions[*action]] {
+                    *totals.entry((user, action)).or_default() += count;
+                }
+            }
+        }
+        totals
+    }
+
+    /// The quarter hours and days of each action and of every action, in the order of the table.
+    fn by_time(&self) -> Buckets<'_> {
+        let mut buckets = Buckets::new();
+        for ((user, action, quarter), count) in &self.quarters {
+            for action in [EVERY_ACTION, &self.actions[*action]] {
+                for (span, bucket) in [(0, *quarter), (1, quarter.div_euclid(QUARTERS_A_DAY))] {
+                    *buckets.entry((*user, action, span, bucket)).or_default() += count;
+                }
+            }
+        }
+        buckets
     }
 }
 
@@ -163,40 +177,9 @@ const LOWER_BUCKET: &str = "UPDATE activity_rollups SET live = live - ?5 \
 /// Who did what and when: all that counts are made of.
 pub type Counted<'a> = (UserId, &'a str, Timestamp);
 
-/// Takes deleted rows from the live counts. What the trigger does row by row, once for all of them.
-pub fn lower<'a>(
-    connection: &Connection,
-    rows: impl Iterator<Item = Counted<'a>> + Clone,
-) -> Result<(), Fault> {
-    let mut totals = Totals::new();
-    let mut buckets = Buckets::new();
-    for (user, action, at) in rows.clone() {
-        for user in [EVERYONE, user.0] {
-            for action in [EVERY_ACTION, action] {
-                *totals.entry((user, action)).or_default() += 1;
-            }
-        }
-        add_buckets(&mut buckets, EVERYONE, action, at);
-    }
-    let mut with_rollups = HashSet::new();
-    let mut lower = connection.prepare_cached(LOWER_TOTAL)?;
-    for ((user, action), count) in totals {
-        lower.execute((user, action, count))?;
-        if user != EVERYONE
-            && action == EVERY_ACTION
-            && total(connection, Some(UserId(user)), action)?.has_rollups
-        {
-            with_rollups.insert(user);
-        }
-    }
-    for (user, action, at) in rows.filter(|(user, ..)| with_rollups.contains(&user.0)) {
-        add_buckets(&mut buckets, user.0, action, at);
-    }
-    let mut lower = connection.prepare_cached(LOWER_BUCKET)?;
-    for ((user, action, span, bucket), count) in buckets {
-        lower.execute((user, action, span, bucket, count))?;
-    }
-    Ok(())
+/// What counts of a row.
+pub fn counted(row: &Activity) -> Counted<'_> {
+    (row.user_id, &row.action, row.timestamp)
 }
 
 const BEGIN: &str = "INSERT INTO activity_rollups (user_id, action, span, bucket, ever, live) \

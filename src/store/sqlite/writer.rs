@@ -37,7 +37,7 @@ const MAX_BATCH: usize = 1_024;
 /// How long a transaction takes in further commands.
 const BATCH_TIME: Duration = Duration::from_millis(10);
 /// Waiting for somebody else's lock, between two attempts: from the first to the last of these.
-const LOCK_PAUSE: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(5));
+const LOCK_PAUSE: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(1));
 
 pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Command>>>,

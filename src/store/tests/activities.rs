@@ -163,24 +163,12 @@ async fn totals_are_exact_under_every_filter() {
 async fn pages_walk_every_row_once_newest_first() {
     let f = fixture();
     let all = world(&f).await;
-    for filter in [
-        ActivityFilter::default(),
-        ActivityFilter {
-            action: Some("login".into()),
-            from: Some(at(2 * DAY + 7)),
-            ..ActivityFilter::default()
-        },
-        ActivityFilter {
-            user_id: Some(UserId(2)),
-            target_type: Some("video".into()),
-            ..ActivityFilter::default()
-        },
-    ] {
+    for filter in filters(&[UserId(1), UserId(2)]) {
         let expected: Vec<_> = all.iter().filter(|row| fits(&filter, row)).collect();
         let mut walked = Vec::new();
         let mut place = ActivityPlace::Offset(0);
         loop {
-            let page = f.store.activities(filter.clone(), place, 97, false).await;
+            let page = f.store.activities(filter.clone(), place, 397, false).await;
             let page = page.expect("a page");
             walked.extend(page.activities.into_iter().map(|row| row.activity));
             match page.next {
@@ -195,7 +183,8 @@ async fn pages_walk_every_row_once_newest_first() {
             .await
             .expect("a page");
         let skipped = page.activities.iter().map(|row| &row.activity);
-        assert!(skipped.eq(expected[150..160].iter().copied()), "{filter:?}");
+        let fitting = expected.iter().copied().skip(150).take(10);
+        assert!(skipped.eq(fitting), "{filter:?}");
     }
 }
 

@@ -33,8 +33,7 @@ const MISCOUNTED: &str = "WITH
         + (SELECT count(*) FROM (SELECT * FROM times EXCEPT SELECT * FROM rollups))
         + (SELECT count(*) FROM (SELECT * FROM rollups EXCEPT SELECT * FROM times))
         + (SELECT sum(live) <> (SELECT sum(n) FROM found) FROM activity_rollups
-            WHERE user_id = 0 AND action = '' AND span = 0)
-        + (SELECT count(*) FROM counted_deletes)";
+            WHERE user_id = 0 AND action = '' AND span = 0)";
 
 /// The rows of those who were there before.
 const OLD_HANDS: &str = "SELECT count(*) FROM user_activity_logs \
