@@ -24,7 +24,7 @@ use std::time::Duration;
 
 /// Rows read at a time.
 const PAGE_ROWS: usize = 1_000;
-/// Rows that are put into the order in which they go, and into a file of an archive, at most: some 10 MB.
+/// Rows that are read before any of them goes, and in a file of an archive, at most: some 20 MB.
 const WINDOW_ROWS: usize = 200_000;
 
 /// Remove activities and sessions that have become too old; what they counted for stays counted
@@ -173,16 +173,20 @@ impl Prune<'_> {
             going.drain(..).for_each(|row| report.activity(&row));
             return Ok(());
         }
-        // In the order of the largest indexes: a page of those is then written once for all of its rows that go, and
-        // not once for each.
-        going.sort_unstable_by_key(|row| (row.user_id, row.id));
         let pruner = &mut self.pruner;
-        in_batches(
-            going,
-            |left| pruner.delete_activities(left),
-            |row| report.activity(row),
-        )
-        .map_err(self.explain)?;
+        let mut rest = &mut going[..];
+        while !rest.is_empty() {
+            let window;
+            (window, rest) = rest.split_at_mut(pruner.window_rows().min(rest.len()));
+            // A page of the largest indexes is then written once for all of its rows that go, and not once for each.
+            window.sort_unstable_by_key(|row| (row.user_id, row.id));
+            in_batches(
+                window,
+                |left| pruner.delete_activities(left),
+                |row| report.activity(row),
+            )
+            .map_err(self.explain)?;
+        }
         going.clear();
         Ok(())
     }

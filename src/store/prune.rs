@@ -251,6 +251,11 @@ impl Pruner {
         Ok(Some(rows))
     }
 
+    /// How many rows are best put in the order of their users, which is that of the largest indexes, before they are deleted.
+    pub fn window_rows(&self) -> usize {
+        self.0.window_rows()
+    }
+
     /// Deletes from the front of `going` for a few milliseconds, in one transaction with their counts and the note of
     /// what is gone; then lets others have a turn, and the log be copied. At least one row is taken.
     ///

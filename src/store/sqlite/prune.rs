@@ -1,7 +1,7 @@
 //! Removing old rows and giving their space back, on a connection of its own.
 //!
 //! A batch holds the lock for [`SERVED_HOLD`] beside a server and then lets it have a turn; alone it takes longer ones.
-//! The log is copied by a thread of its own as it grows, and past 64 MB nothing more is written until it begins anew,
+//! The log is copied by a thread of its own as it grows, and past a bound nothing more is written until it begins anew,
 //! so that it stays below 128 MB whoever reads from it.
 
 use super::checkpoint::{Checkpointer, Signal};
@@ -24,10 +24,18 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How long a batch holds the lock beside a server, and alone.
-const SERVED_HOLD: Duration = Duration::from_millis(15);
+const SERVED_HOLD: Duration = Duration::from_millis(18);
 const ALONE_HOLD: Duration = Duration::from_secs(1);
 /// What a batch adds to the log at most, about: 48 MB.
 const BATCH_PAGES: u64 = 12_288;
+/// Pages in the log after which it has to begin anew. Beside a server 32 MB: while it is copied the server has its turn, and
+/// what the disk has to take at once is half of what the server itself allows.
+const SERVED_LOG_PAGES: u64 = 8_192;
+const ALONE_LOG_PAGES: u64 = checkpoint::RESTART_PAGES;
+/// Rows that are deleted in the order of users. What is in order of time is written once for each batch that such a window
+/// makes, and what is in order of users once for each window: short batches want short windows.
+const SERVED_WINDOW: usize = 25_000;
+const ALONE_WINDOW: usize = 200_000;
 /// Rows between two looks at the clock.
 const ROWS_A_LOOK: usize = 8;
 /// What a server gets between two batches: a turn, or so long if it does not take one.
@@ -82,12 +90,21 @@ impl Pruner {
             None if looks_only => (opened.location.open_reader()?, None),
             None => return Err(super::read_only()),
         };
+        let is_served = is_served(&connection).map_err(fault)?;
         Ok(Self {
             connection,
             log,
             pace: Pace(ROWS_A_LOOK),
-            is_served: false,
+            is_served,
         })
+    }
+
+    pub const fn window_rows(&self) -> usize {
+        if self.is_served {
+            SERVED_WINDOW
+        } else {
+            ALONE_WINDOW
+        }
     }
 
     pub fn estimate(&self, rules: &PruneRules) -> Result<u64> {
@@ -205,7 +222,12 @@ impl Pruner {
     /// After each commit.
     fn settle(&mut self) -> Result<()> {
         if let Some(log) = &self.log {
-            log.settle()?;
+            let bound = if self.is_served {
+                SERVED_LOG_PAGES
+            } else {
+                ALONE_LOG_PAGES
+            };
+            log.settle(bound)?;
         }
         if self.is_served {
             self.let_others().map_err(fault)?;
@@ -285,12 +307,12 @@ impl Log {
         })
     }
 
-    /// After each commit: has the log copied, and waits where it is past its bound.
-    fn settle(&self) -> Result<()> {
+    /// After each commit: has the log copied, and waits where it has `bound` pages.
+    fn settle(&self, bound: u64) -> Result<()> {
         self.signal.committed();
         let start = Instant::now();
-        while checkpoint::wal_pages() >= checkpoint::RESTART_PAGES {
-            let restarted = checkpoint::checkpoint(&self.restarter, "RESTART");
+        while checkpoint::wal_pages() >= bound {
+            let restarted = checkpoint::restart(&self.restarter);
             if !restarted.map_err(|error| fault(error.into()))?.busy {
                 break;
             }
