@@ -24,13 +24,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How long a batch holds the lock beside a server, and alone.
-const SERVED_HOLD: Duration = Duration::from_millis(18);
+const SERVED_HOLD: Duration = Duration::from_millis(20);
 const ALONE_HOLD: Duration = Duration::from_secs(1);
 /// What a batch adds to the log at most, about: 48 MB.
 const BATCH_PAGES: u64 = 12_288;
-/// Pages in the log after which it has to begin anew. Beside a server 32 MB: while it is copied the server has its turn, and
-/// what the disk has to take at once is half of what the server itself allows.
-const SERVED_LOG_PAGES: u64 = 8_192;
+/// Pages in the log after which it has to begin anew. Beside a server 48 MB, which is before the server itself would see to
+/// it: here the deleting waits meanwhile, and the server has its turn.
+const SERVED_LOG_PAGES: u64 = 12_288;
 const ALONE_LOG_PAGES: u64 = checkpoint::RESTART_PAGES;
 /// Rows that are deleted in the order of users. What is in order of time is written once for each batch that such a window
 /// makes, and what is in order of users once for each window: short batches want short windows.
@@ -221,6 +221,7 @@ impl Pruner {
 
     /// After each commit.
     fn settle(&mut self) -> Result<()> {
+        let before = self.version().map_err(fault)?;
         if let Some(log) = &self.log {
             let bound = if self.is_served {
                 SERVED_LOG_PAGES
@@ -230,22 +231,25 @@ impl Pruner {
             log.settle(bound)?;
         }
         if self.is_served {
-            self.let_others().map_err(fault)?;
+            self.let_others(before).map_err(fault)?;
         }
         Ok(())
     }
 
-    /// Waits until somebody else has written, or for a gap in which nobody wants to.
-    fn let_others(&self) -> Result<(), Fault> {
-        // Changes when another connection has committed.
-        let mut version = self.connection.prepare_cached("PRAGMA data_version")?;
-        let mut version = || version.query_row([], |row| row.get::<_, i64>(0));
-        let (start, before) = (Instant::now(), version()?);
-        while start.elapsed() < GAP && version()? == before {
+    /// Waits until somebody else has written since `before`, or for a gap in which nobody wants to.
+    fn let_others(&self, before: i64) -> Result<(), Fault> {
+        let start = Instant::now();
+        while start.elapsed() < GAP && self.version()? == before {
             // Nobody can tell us when another process is through: look again.
             std::thread::sleep(LOOK);
         }
         Ok(())
+    }
+
+    /// Another one when another connection has committed.
+    fn version(&self) -> Result<i64, Fault> {
+        let mut version = self.connection.prepare_cached("PRAGMA data_version")?;
+        Ok(version.query_row([], |row| row.get(0))?)
     }
 
     pub fn give_back(&mut self) -> Result<u64> {
