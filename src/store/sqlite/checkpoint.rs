@@ -1,10 +1,10 @@
 //! The checkpoint thread: copies the write-ahead log into the database beside the writer, never on its path.
 //!
-//! A passive checkpoint each time the log has grown by [`PASSIVE_PAGES`]; it waits for nobody, and the writer starts
-//! the log over by itself once all of it is copied and nobody reads from it. Where that does not come about because
-//! there is always somebody, and the log is past [`RESTART_PAGES`], a few restarting ones: those hold the writer up,
-//! so each waits [`BUSY_TRIES`] × [`BUSY_PAUSE`] for readers at most and the next comes [`RESTART_GAP`] later. When
-//! nothing was written for [`IDLE`], the log is emptied.
+//! A passive checkpoint each time the log has grown by [`PASSIVE_PAGES`], which goes to the disk at once, so that there is
+//! never much to bring there. It waits for nobody, and the writer starts the log over by itself once all of it is copied
+//! and nobody reads from it. Where that does not come about because there is always somebody, and the log is past
+//! [`RESTART_PAGES`], a few restarting ones: those hold the writer up, so each waits [`BUSY_TRIES`] × [`BUSY_PAUSE`] for
+//! readers at most and the next comes [`RESTART_GAP`] later. When nothing was written for [`IDLE`], the log is emptied.
 
 use crate::store::{Result, StoreError};
 use parking_lot::{Condvar, Mutex};
@@ -185,6 +185,7 @@ fn wait(shared: &Shared) -> (Due, u64) {
 
 fn passive(connection: &Connection, shared: &Shared) -> rusqlite::Result<()> {
     checkpoint(connection, "PASSIVE")?;
+    bring_to_disk(connection);
     for _ in 0..RESTART_TRIES {
         if shared.log.lock().pages < RESTART_PAGES {
             break;
@@ -220,11 +221,17 @@ pub(super) struct Done {
 /// meanwhile is copied, which leaves it a few milliseconds.
 pub(super) fn restart(connection: &Connection) -> rusqlite::Result<Done> {
     checkpoint(connection, "PASSIVE")?;
+    bring_to_disk(connection);
+    checkpoint(connection, "PASSIVE")?;
+    checkpoint(connection, "RESTART")
+}
+
+/// Brings what was copied to the disk, while nobody waits for it.
+fn bring_to_disk(connection: &Connection) {
+    // A disk that fails is found out, and answered, by the checkpoint that needs all of it there.
     if let Err(error) = sync(connection) {
         tracing::warn!(%error, "the database cannot be brought to the disk");
     }
-    checkpoint(connection, "PASSIVE")?;
-    checkpoint(connection, "RESTART")
 }
 
 fn sync(connection: &Connection) -> std::io::Result<()> {

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How long a batch holds the lock beside a server, and alone.
-const SERVED_HOLD: Duration = Duration::from_millis(20);
+const SERVED_HOLD: Duration = Duration::from_millis(18);
 const ALONE_HOLD: Duration = Duration::from_secs(1);
 /// What a batch adds to the log at most, about: 48 MB.
 const BATCH_PAGES: u64 = 12_288;
