@@ -27,12 +27,15 @@ use rows::{Follow, Row, Rules, Stretch, UserRow};
 use sessions::EndedSession;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 pub(super) use text::Format;
 use text::{Columns, Records};
 
-/// Rows in one transaction beside a server: many enough for speed, few enough that it does not wait long.
+/// Rows in one transaction beside a server at first and at most; how many it may be is learned from the last one.
+const FIRST_ROWS: usize = 64;
 const BATCH_ROWS: usize = 1_000;
+/// What one takes then, about: a server waits for it.
+const BATCH_TIME: Duration = Duration::from_millis(20);
 
 /// Import users, follows, activities or sessions; the same file again changes nothing
 #[derive(Args, Debug)]
@@ -211,7 +214,7 @@ fn import<R: Row>(
             batch_rows: match (lock.is_some(), batch_rows) {
                 (true, Some(rows)) => rows,
                 (true, None) => R::ROWS_ALONE,
-                (false, _) => BATCH_ROWS,
+                (false, _) => FIRST_ROWS,
             },
             is_alone: lock.is_some(),
             stretch: None,
@@ -265,6 +268,8 @@ struct Finished {
     counts: UpsertCounts,
     bad: Vec<(u64, String)>,
     position_bytes: u64,
+    /// Rows of the last transaction, and how long it took with the wait for its turn.
+    pace: (usize, Duration),
 }
 
 struct Import<'a> {
@@ -387,8 +392,17 @@ impl Import<'_> {
             self.report.bad_line(*line, why);
         }
         self.report.at(finished.position_bytes);
+        if self.target.gap.is_some() {
+            self.batch_rows = rows_in_time(finished.pace);
+        }
         finished.outcome
     }
+}
+
+/// How many rows take [`BATCH_TIME`] where so many took so long; not many more at once.
+fn rows_in_time((rows, took): (usize, Duration)) -> usize {
+    let share = took.div_duration_f64(BATCH_TIME).max(0.5);
+    ((rows as f64 / share) as usize).clamp(FIRST_ROWS, BATCH_ROWS)
 }
 
 /// Where batches go.
@@ -418,6 +432,7 @@ impl Target {
             counts: UpsertCounts::default(),
             bad: Vec::new(),
             position_bytes: batch.position_bytes,
+            pace: (batch.rows.len(), BATCH_TIME),
         };
         while !batch.rows.is_empty() {
             let lines: Vec<u64> = batch.rows.iter().map(|(line, _)| *line).collect();
@@ -430,7 +445,9 @@ impl Target {
                     written.context("the transaction was lost")?
                 }
                 None => {
+                    let begun = Instant::now();
                     let written = R::write(&self.store, rows, self.rules).await;
+                    finished.pace = (lines.len(), begun.elapsed());
                     if let Some(gap) = self.gap {
                         tokio::time::sleep(gap).await;
                     }

@@ -48,9 +48,6 @@ const LIFE: Duration = Duration::from_secs(15);
 const LOOKS: i32 = 100_000;
 /// How long somebody may read from a log that is past its bound.
 const LOG_PATIENCE: Duration = Duration::from_secs(300);
-/// Pages given back in one step beside a server, where 256 took 40 to 130 ms, and alone.
-const SERVED_PAGES: i64 = 64;
-const ALONE_PAGES: i64 = 2_048;
 const CACHE_KIB: i64 = 64 * 1024;
 
 pub struct Pruner {
@@ -58,6 +55,8 @@ pub struct Pruner {
     /// None where nothing is changed.
     log: Option<Log>,
     pace: Pace,
+    /// Of pages that are given back.
+    giving: Pace,
     /// Whether a server was at work at the last batch.
     is_served: bool,
 }
@@ -69,7 +68,7 @@ struct Log {
     restarter: Connection,
 }
 
-/// How many rows a batch takes at most, learned from the one before.
+/// How many rows, or pages, a batch takes at most, learned from the one before.
 struct Pace(usize);
 
 const IS_SERVED: &str =
@@ -95,6 +94,7 @@ impl Pruner {
             connection,
             log,
             pace: Pace(ROWS_A_LOOK),
+            giving: Pace(ROWS_A_LOOK),
             is_served,
         })
     }
@@ -144,9 +144,9 @@ impl Pruner {
     pub fn delete_activities(&mut self, going: &[GoingActivity]) -> Result<PruneBatch> {
         // The counts are lowered here, once for all rows that are gone.
         self.set_triggers(false)?;
-        self.batch(going, |connection, going, until| {
+        self.batch(going, |connection, going, begun| {
             let mut delete = connection.prepare_cached(DELETE_ACTIVITY)?;
-            let batch = take(going, until, |row| {
+            let batch = take(going, begun, |row| {
                 Ok(delete.execute([row.id.0.as_bytes()])? > 0)
             })?;
             let gone = batch.gone.iter().filter_map(|index| going.get(*index));
@@ -168,9 +168,9 @@ impl Pruner {
 
     pub fn delete_sessions(&mut self, going: &[GoingSession]) -> Result<PruneBatch> {
         self.set_triggers(true)?;
-        self.batch(going, |connection, going, until| {
+        self.batch(going, |connection, going, begun| {
             let mut delete = connection.prepare_cached(DELETE_SESSION)?;
-            let batch = take(going, until, |row| {
+            let batch = take(going, begun, |row| {
                 let id = row.id.0.hyphenated().to_string();
                 Ok(delete.execute((id, row.ended_at.as_millis()))? > 0)
             })?;
@@ -189,11 +189,32 @@ impl Pruner {
             .map_err(|error| fault(error.into()))
     }
 
-    /// Runs `work` on the front of `going` in a transaction of its own, with the moment at which it should end.
+    /// Gives back as many pages as are to be given at once; whether a server is at work.
+    fn step(&mut self) -> Result<bool, Fault> {
+        let Self {
+            connection, giving, ..
+        } = self;
+        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        let begun = Begun::now(&transaction)?;
+        let mut given = 0;
+        {
+            let mut statement = transaction.prepare_cached("PRAGMA incremental_vacuum")?;
+            // A row is a page: whoever asks for one row frees one page.
+            let mut pages = statement.query([])?;
+            while given < giving.0 && !begun.is_over() && pages.next()?.is_some() {
+                given += 1;
+            }
+        }
+        transaction.commit()?;
+        begun.teach(giving, given);
+        Ok(begun.is_served)
+    }
+
+    /// Runs `work` on the front of `going` in a transaction of its own, which should end when it is over.
     fn batch<T>(
         &mut self,
         going: &[T],
-        work: impl FnOnce(&Connection, &[T], Instant) -> Result<PruneBatch, Fault>,
+        work: impl FnOnce(&Connection, &[T], &Begun) -> Result<PruneBatch, Fault>,
     ) -> Result<PruneBatch> {
         let Self {
             connection, pace, ..
@@ -201,17 +222,11 @@ impl Pruner {
         let run = || {
             let transaction =
                 Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-            let begun = Instant::now();
-            let is_served = is_served(&transaction)?;
-            let hold = if is_served { SERVED_HOLD } else { ALONE_HOLD };
-            let pages = checkpoint::wal_pages();
-            let batch = work(&transaction, pace.front(going), begun + hold)?;
+            let begun = Begun::now(&transaction)?;
+            let batch = work(&transaction, pace.front(going), &begun)?;
             transaction.commit()?;
-            // Fewer than before where the log has begun anew.
-            let now = checkpoint::wal_pages();
-            let pages = now.checked_sub(pages).unwrap_or(now);
-            pace.learn(batch.taken, begun.elapsed().div_duration_f64(hold), pages);
-            Ok((batch, is_served))
+            begun.teach(pace, batch.taken);
+            Ok((batch, begun.is_served))
         };
         let (batch, is_served) = run().map_err(fault)?;
         self.is_served = is_served;
@@ -262,21 +277,7 @@ impl Pruner {
         if before == 0 {
             return Ok(0);
         }
-        self.is_served = is_served(&self.connection).map_err(fault)?;
-        let step = || -> Result<(), Fault> {
-            let pages = if self.is_served {
-                SERVED_PAGES
-            } else {
-                ALONE_PAGES
-            };
-            let sql = format!("PRAGMA incremental_vacuum({pages})");
-            let mut statement = self.connection.prepare_cached(&sql)?;
-            // A row is a page: whoever asks for one row frees one page.
-            let mut pages = statement.query([])?;
-            while pages.next()?.is_some() {}
-            Ok(())
-        };
-        step().map_err(fault)?;
+        self.is_served = self.step().map_err(fault)?;
         let after = free(&self.connection).map_err(fault)?;
         self.settle()?;
         // A file that cannot shrink keeps its free pages, for the next rows.
@@ -345,18 +346,56 @@ impl Drop for Log {
     }
 }
 
+/// A transaction that holds the lock.
+struct Begun {
+    at: Instant,
+    is_served: bool,
+    log_pages: u64,
+}
+
+impl Begun {
+    fn now(connection: &Connection) -> Result<Self, Fault> {
+        Ok(Self {
+            at: Instant::now(),
+            is_served: is_served(connection)?,
+            log_pages: checkpoint::wal_pages(),
+        })
+    }
+
+    const fn hold(&self) -> Duration {
+        if self.is_served {
+            SERVED_HOLD
+        } else {
+            ALONE_HOLD
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.at.elapsed() >= self.hold()
+    }
+
+    /// After the commit: what `count` of them took.
+    fn teach(&self, pace: &mut Pace, count: usize) {
+        let now = checkpoint::wal_pages();
+        // Fewer than before where the log has begun anew.
+        let pages = now.checked_sub(self.log_pages).unwrap_or(now);
+        let share = self.at.elapsed().div_duration_f64(self.hold());
+        pace.learn(count, share, pages);
+    }
+}
+
 impl Pace {
     fn front<'a, T>(&self, going: &'a [T]) -> &'a [T] {
         going.get(..self.0).unwrap_or(going)
     }
 
-    /// `rows` took `share` of the time that there was, and so many pages in the log.
-    fn learn(&mut self, rows: usize, share: f64, pages: u64) {
-        let share = share.max(pages as f64 / BATCH_PAGES as f64);
-        // What was short for want of rows says nothing of how many there could have been.
-        if rows >= self.0 || share > 1.0 {
-            let rows = (rows as f64 / share.max(0.5)) as usize;
-            self.0 = rows.max(ROWS_A_LOOK);
+    /// `count` took `share` of the time that there was, and so many pages in the log.
+    fn learn(&mut self, count: usize, share: f64, log_pages: u64) {
+        let share = share.max(log_pages as f64 / BATCH_PAGES as f64);
+        // What was short for want of more says nothing of how many there could have been.
+        if count >= self.0 || share > 1.0 {
+            let count = (count as f64 / share.max(0.5)) as usize;
+            self.0 = count.max(ROWS_A_LOOK);
         }
     }
 }
@@ -387,12 +426,12 @@ fn fault(fault: Fault) -> StoreError {
 /// Deletes rows from the front until the time is over; at least one.
 fn take<T>(
     going: &[T],
-    until: Instant,
+    begun: &Begun,
     mut delete: impl FnMut(&T) -> Result<bool, Fault>,
 ) -> Result<PruneBatch, Fault> {
     let mut batch = PruneBatch::default();
     for (index, row) in going.iter().enumerate() {
-        if index > 0 && index % ROWS_A_LOOK == 0 && Instant::now() >= until {
+        if index > 0 && index % ROWS_A_LOOK == 0 && begun.is_over() {
             break;
         }
         if delete(row)? {
@@ -401,4 +440,31 @@ fn take<T>(
         batch.taken += 1;
     }
     Ok(batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_as_large_as_its_time_and_its_share_of_the_log_allow() {
+        let mut pace = Pace(100);
+        let mut learned = |count, share, pages| {
+            pace.learn(count, share, pages);
+            pace.0
+        };
+        assert_eq!(learned(100, 0.8, 0), 125);
+        assert_eq!(learned(125, 0.01, 0), 250, "twice as many at most");
+        assert_eq!(learned(7, 0.01, 0), 250, "there were no more");
+        assert_eq!(learned(100, 2.0, 0), 50, "they took too long");
+        assert_eq!(
+            learned(50, 0.5, BATCH_PAGES * 2),
+            25,
+            "the log grew too far"
+        );
+        assert_eq!(learned(25, 100.0, 0), ROWS_A_LOOK, "never none");
+        let rows = [(); 20];
+        assert_eq!(pace.front(&rows).len(), ROWS_A_LOOK);
+        assert_eq!(pace.front(&rows[..3]).len(), 3);
+    }
 }
