@@ -400,10 +400,31 @@ fn beside_a_server_batches_are_small() {
         text += &format!("ann,login,{second}\n");
     }
     text += "ann,login,noon\n";
-    // What comes before the bad line's batch stays.
-    let (ok, counts, lines) = bench.import("activities", "a.csv", text.as_bytes(), &[]);
+    // What comes before the bad line's batch stays, and that one is small.
+    let (ok, [read, inserted, unchanged, failed], lines) =
+        bench.import("activities", "a.csv", text.as_bytes(), &[]);
     assert!(!ok);
-    assert_eq!(counts, [BATCH_ROWS as u64 + 1, BATCH_ROWS as u64, 0, 1]);
+    assert_eq!((read, unchanged, failed), (BATCH_ROWS as u64 + 1, 0, 1));
+    assert!(inserted >= FIRST_ROWS as u64, "{inserted}");
     assert_eq!(lines, [BATCH_ROWS as u64 + 2]);
+    let there: u64 = rusqlite::Connection::open(bench.database())
+        .and_then(|database| {
+            database.query_row("SELECT count(*) FROM user_activity_logs", [], |row| {
+                row.get::<_, i64>(0)
+            })
+        })
+        .expect("a count")
+        .unsigned_abs();
+    assert_eq!(there, inserted);
     drop(lock);
+}
+
+#[test]
+fn a_batch_is_as_large_as_its_time_allows() {
+    let rows = |rows, share| rows_in_time((rows, BATCH_TIME.mul_f64(share)));
+    assert_eq!(rows(400, 2.0), 200);
+    assert_eq!(rows(400, 0.8), 500);
+    assert_eq!(rows(400, 0.1), 800, "twice as many at most");
+    assert_eq!(rows(900, 0.5), BATCH_ROWS);
+    assert_eq!(rows(100, 50.0), FIRST_ROWS);
 }
