@@ -327,6 +327,41 @@ async fn a_second_one_and_one_without_an_archive_to_write_remove_nothing() {
     assert_eq!(bench.rows(), 500);
 }
 
+/// Runs the program where no file may grow beyond some 50 KB, as on a disk that is full.
+#[cfg(unix)]
+fn where_files_stay_small(arguments: &[&str]) -> std::process::Output {
+    // A write beyond the limit fails only where its signal is ignored.
+    let script = "trap '' XFSZ; ulimit -f 100; exec \"$0\" \"$@\"";
+    std::process::Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_lastseen")])
+        .args(arguments)
+        .env("NO_COLOR", "1")
+        .output()
+        .expect("ran")
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archive_that_finds_no_room_midway_removes_nothing() {
+    const ROWS: u32 = 20_000;
+    let bench = Bench::new(ROWS).await;
+    let (database, archive) = (bench.database(), bench.archive());
+    let rule = ["--older-than", "1d", "--archive", text(&archive)];
+    let arguments = bench.arguments(&database, &rule);
+    let output = where_files_stay_small(&arguments);
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.contains(text(&archive)), "{stderr}");
+    assert!(stderr.contains("make room"), "{stderr}");
+    assert_eq!(bench.rows(), i64::from(ROWS));
+    let left = std::fs::read_dir(&archive).expect("a directory").count();
+    assert_eq!(left, 0, "nothing of it is left");
+    // And once there is room, it goes.
+    succeed(&arguments, "").await;
+    assert!(bench.rows() < i64::from(ROWS) / 100);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_point_every_row_is_in_the_table_or_in_the_archive() {
     let bench = Bench::new(12_000).await;
