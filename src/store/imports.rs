@@ -50,8 +50,8 @@ pub enum ImportSource {
 pub type Imported = std::result::Result<UpsertCounts, Vec<(usize, FieldError)>>;
 
 /// What a command that writes batch after batch leaves between two of them to a server beside it, which looks for the
-/// lock every few milliseconds and else would never find it free.
-pub const FOREIGN_GAP: Duration = Duration::from_millis(10);
+/// lock every millisecond and else would seldom find it free.
+pub const FOREIGN_GAP: Duration = Duration::from_millis(5);
 
 /// Which columns of users follow from what was imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -64,6 +64,8 @@ impl Store {
             if let erase::Step::Done(was_there) = step {
                 return Ok(was_there);
             }
+            // A command that does this has a server beside it.
+            tokio::time::sleep(super::FOREIGN_GAP).await;
         }
     }
     /// A user's sessions, newest first, and the cursor of the next page.

@@ -256,7 +256,7 @@ impl Pruner {
         self.0.window_rows()
     }
 
-    /// Deletes from the front of `going` for a few milliseconds, in one transaction with their counts and the note of
+    /// Deletes from the front of `going` for some milliseconds, in one transaction with their counts and the note of
     /// what is gone; then lets others have a turn, and the log be copied. At least one row is taken.
     ///
     /// # Errors
