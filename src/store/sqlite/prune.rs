@@ -4,13 +4,13 @@
 //! The log is copied by a thread of its own as it grows, and past a bound nothing more is written until it begins anew,
 //! so that it stays below 128 MB whoever reads from it.
 
-use super::checkpoint::{Checkpointer, Signal};
 pub(super) mod going;
 mod gone;
 
 pub use going::{Read, SessionPage, Stretch};
 pub use gone::Gone;
 
+use super::checkpoint::{Checkpointer, Signal};
 use super::open;
 use super::rollups::{self, Counts, EVERY_ACTION, EVERYONE, QUARTER_MS};
 use super::{Fault, checkpoint};
@@ -44,7 +44,7 @@ const GAP: Duration = Duration::from_millis(4);
 const LOOK: Duration = Duration::from_micros(300);
 /// A boot that has not proven life for so long is over.
 const LIFE: Duration = Duration::from_secs(15);
-/// Looks for the lock while others hold it: half a minute.
+/// Looks for the lock while others hold it: somewhat more than half a minute.
 const LOOKS: i32 = 100_000;
 /// How long somebody may read from a log that is past its bound.
 const LOG_PATIENCE: Duration = Duration::from_secs(300);
