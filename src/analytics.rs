@@ -162,10 +162,9 @@ impl Analytics {
             zone.days_before(now, WEEK),
             zone.days_before(now, MONTH),
         ];
-        let login = || Some(LOGIN.to_owned());
         let of_range = async {
             Ok(tokio::try_join!(
-                self.store.tally_activities(login(), from, to),
+                self.store.tally_activities(Some(LOGIN.into()), from, to),
                 self.store.tally_activities(None, from, to),
                 self.store.tally_sessions(from, to, now),
                 self.store.peak_online(from, to),

@@ -64,7 +64,7 @@ impl Store {
             if let erase::Step::Done(was_there) = step {
                 return Ok(was_there);
             }
-            // A command that does this has a server beside it.
+            // A command that erases may have a server beside it, which is to have its turn.
             tokio::time::sleep(super::FOREIGN_GAP).await;
         }
     }

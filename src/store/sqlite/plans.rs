@@ -8,10 +8,7 @@ use super::{
 /// What every statement over people does must cost what it returns, not what there is.
 #[test]
 fn no_statement_scans_a_table() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("plan.db");
-    migrate::up(&path).expect("a database");
-    let connection = rusqlite::Connection::open(&path).expect("opens");
+    let (_folder, connection) = empty_database();
     let statements = [
         people::BY_IDS,
         people::BY_NAMES,
@@ -86,10 +83,7 @@ fn no_statement_scans_a_table() {
 /// A page of the log is read from the newest on, from the index that fits its filter, and never sorted.
 #[test]
 fn no_page_of_the_log_is_sorted() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("plan.db");
-    migrate::up(&path).expect("a database");
-    let connection = rusqlite::Connection::open(&path).expect("opens");
+    let (_folder, connection) = empty_database();
     for sql in activities::every_selection() {
         let steps = plan(&connection, &sql);
         let is_fitting = match sql.contains("WHERE 1 AND") {
@@ -102,6 +96,15 @@ fn no_page_of_the_log_is_sorted() {
                 .any(|step| step.contains("(user_id=? AND id>? AND id<?)"));
         assert!(is_fitting && is_bounded, "{steps:#?}\nin {sql}");
     }
+}
+
+/// A database without rows, in a folder that goes with it.
+fn empty_database() -> (tempfile::TempDir, rusqlite::Connection) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("plan.db");
+    migrate::up(&path).expect("a database");
+    let connection = rusqlite::Connection::open(&path).expect("opens");
+    (folder, connection)
 }
 
 /// The steps of a statement.
